@@ -1,0 +1,1 @@
+"""Thousands of independent AutoML forecasters, used as easily as one."""
