@@ -1,1 +1,39 @@
-"""spec."""
+"""The configuration: one frozen, closed tree that is checked as a whole and hashed to a fingerprint."""
+
+from __future__ import annotations
+
+from many_models.spec.forecast_spec import ForecastSpec
+from many_models.spec.learner_names import LEARNER_NAMES
+from many_models.spec.sections import (
+    METRICS,
+    AggregateSpec,
+    BudgetSpec,
+    DataSpec,
+    EngineSpec,
+    EnsembleSpec,
+    FeaturesSpec,
+    ForecastSettings,
+    HolidaysSpec,
+    LearnersSpec,
+    PreparationSpec,
+    RegistrySpec,
+    ValidationSpec,
+)
+
+__all__ = [
+    "LEARNER_NAMES",
+    "METRICS",
+    "AggregateSpec",
+    "BudgetSpec",
+    "DataSpec",
+    "EngineSpec",
+    "EnsembleSpec",
+    "FeaturesSpec",
+    "ForecastSettings",
+    "ForecastSpec",
+    "HolidaysSpec",
+    "LearnersSpec",
+    "PreparationSpec",
+    "RegistrySpec",
+    "ValidationSpec",
+]

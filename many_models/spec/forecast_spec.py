@@ -1,0 +1,183 @@
+"""The whole configuration as one frozen, closed tree."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import Field
+
+from many_models.errors import Problem, SpecError
+from many_models.spec import yaml_text
+from many_models.spec.allowed import Json, integer, nothing, text
+from many_models.spec.part import Part, examine
+from many_models.spec.sections import (
+    LATER,
+    BudgetSpec,
+    DataSpec,
+    EngineSpec,
+    EnsembleSpec,
+    FeaturesSpec,
+    ForecastSettings,
+    LearnersSpec,
+    PreparationSpec,
+    RegistrySpec,
+    ValidationSpec,
+)
+
+DECIDES_NOTHING = ("name", "engine", "registry", "budget")
+"""Sections that change where, when and under which name, but no forecast."""
+
+LARGEST_SEED = 2**63 - 1
+
+
+class ForecastSpec(Part):
+    """Everything that decides a run: the data and its meaning, the forecast, the models, where it is done."""
+
+    name: Annotated[
+        str,
+        text(
+            "letters, digits, dot, _ and -, at most 100, starting with a letter or digit",
+            lambda value: re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value) is not None,
+        ),
+    ] = Field("forecast", description="The name of the run; its directory is called after it.")
+    data: DataSpec = Field(description="Where the table is, and what its columns mean.")
+    forecast: ForecastSettings = Field(
+        description="What is forecast: how far, and how the uncertainty is told."
+    )
+    preparation: PreparationSpec = Field(
+        default_factory=PreparationSpec,
+        description="What is done to a series before anything is fitted; each change is a finding.",
+    )
+    features: FeaturesSpec = Field(
+        default_factory=FeaturesSpec,
+        description="What the regression learners and ARX see besides the covariates.",
+    )
+    events: Annotated[None, nothing(LATER)] = Field(None, description="Reserved for named dates known ahead.")
+    learners: LearnersSpec = Field(default_factory=LearnersSpec, description="Which learners compete.")
+    validation: ValidationSpec = Field(
+        default_factory=ValidationSpec,
+        description="How candidates are judged: rolling origins on the series' own past.",
+    )
+    ensemble: EnsembleSpec = Field(
+        default_factory=EnsembleSpec, description="How candidates become one forecast."
+    )
+    budget: BudgetSpec = Field(
+        default_factory=BudgetSpec,
+        description="What a run may cost before it gives up on a series, or on itself.",
+    )
+    engine: EngineSpec = Field(
+        default_factory=EngineSpec, description="Where the work is done; it changes no forecast."
+    )
+    registry: RegistrySpec = Field(
+        default_factory=RegistrySpec,
+        description="Where the finished models are registered; it changes no forecast.",
+    )
+    seed: Annotated[int, integer(0, LARGEST_SEED, "a whole number, 0 to 2^63 - 1")] = Field(
+        0, description="The start of everything random; each series derives its own from it and its key."
+    )
+
+    @classmethod
+    def from_yaml(cls, path: str | Path) -> Self:
+        """The configuration in a YAML file.
+
+        A relative `data.path` that exists beside the file is taken from there; any other is left as it is.
+
+        Raises
+        ------
+        SpecError
+            With every problem: an unreadable file, text that is no YAML, keys and values that are wrong.
+        """
+        tree = yaml_text.read(path)
+        return cls.from_dict(_with_path_beside(tree, Path(path)), where=str(path))
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any], where: str = "") -> Self:
+        """The configuration in a tree of mappings; `where` names its source in front of each problem.
+
+        Raises
+        ------
+        SpecError
+            With every problem found.
+        """
+        values, problems = examine(cls, tree, "")
+        if problems:
+            raise SpecError([_in_source(problem, where) for problem in problems])
+        return cls(**values)
+
+    def to_yaml(self) -> str:
+        """Every setting as YAML text; `from_yaml` of it gives an equal configuration."""
+        return yaml_text.write(self.to_dict())
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex characters that differ when anything that decides a forecast differs.
+
+        Not counted: `name`, `data.path`, `data.table`, `engine`, `registry`, `budget`.
+        """
+        tree = {key: value for key, value in self.to_dict().items() if key not in DECIDES_NOTHING}
+        data = {key: value for key, value in tree["data"].items() if key not in ("path", "table")}
+        data["group"] = list(self.data.group_columns)
+        text = json.dumps({**tree, "data": data}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        return hashlib.blake2b(text.encode("utf-8"), digest_size=8).hexdigest()
+
+    def replace(self, overrides: Mapping[str, Any]) -> Self:
+        """The configuration with other values at dotted paths, such as ``{"engine.kind": "spark"}``.
+
+        A new `data.path` takes the place of `data.table`, and the other way round.
+
+        Raises
+        ------
+        SpecError
+            With every problem found, a path that does not exist among them.
+        """
+        tree = self.to_dict()
+        for here, other in (("data.path", "data.table"), ("data.table", "data.path")):
+            if here in overrides and other not in overrides and overrides[here] is not None:
+                _put(tree, other, None)
+        for dotted, value in overrides.items():
+            _put(tree, dotted, value)
+        return self.from_dict(tree)
+
+
+def _put(tree: Json, dotted: str, value: Any) -> None:
+    """Set the value at a dotted path in place; what is wrong with it is found by `examine`."""
+    *parents, last = dotted.split(".")
+    branch = tree
+    for position, parent in enumerate(parents):
+        below = branch.get(parent)
+        if below is None:
+            below = branch[parent] = {}
+        elif isinstance(below, Part):
+            below = branch[parent] = below.to_dict()
+        elif not isinstance(below, dict):
+            here = ".".join(parents[: position + 1])
+            raise SpecError(
+                Problem(dotted, "a path below a value", f"{here} holds no further keys", f"set {here}")
+            )
+        branch = below
+    branch[last] = value
+
+
+def _in_source(problem: Problem, where: str) -> Problem:
+    if not where:
+        return problem
+    return Problem(f"{where}: {problem.where}", problem.found, problem.allowed, problem.action)
+
+
+def _with_path_beside(tree: Any, file: Path) -> Any:
+    """The tree with a relative `data.path` taken from the folder of its file, where it exists there."""
+    data = tree.get("data") if isinstance(tree, dict) else None
+    relative = data.get("path") if isinstance(data, dict) else None
+    if not isinstance(relative, str) or not relative or "://" in relative or "\0" in relative:
+        return tree
+    beside = file.parent / relative
+    try:
+        exists = not Path(relative).is_absolute() and beside.exists()
+    except OSError:  # a name too long for the file system
+        exists = False
+    return {**tree, "data": {**data, "path": str(beside)}} if exists and isinstance(data, dict) else tree

@@ -1,0 +1,22 @@
+"""The names of the learners that a configuration may name."""
+
+from __future__ import annotations
+
+LEARNER_NAMES: tuple[str, ...] = (
+    "naive",
+    "seasonal_naive",
+    "drift",
+    "average",
+    "seasonal_average",
+    "ets",
+    "theta",
+    "ces",
+    "arima",
+    "arx",
+    "auto_arima",
+    "arima_pmdarima",
+    "prophet",
+    "elastic_net",
+    "lightgbm",
+)
+"""Held equal to the table of learners by a test, since the configuration may not import learners."""

@@ -1,0 +1,545 @@
+"""The sections of the configuration, one frozen part each; field order is the order of the reference page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import combinations
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias
+
+from pydantic import Field
+
+from many_models.errors import Problem
+from many_models.spec.allowed import (
+    Allowed,
+    Refusal,
+    choice,
+    did_you_mean,
+    either,
+    integer,
+    listing,
+    location,
+    nothing,
+    null_or,
+    number,
+    only_false,
+    shown,
+    text,
+)
+from many_models.spec.learner_names import LEARNER_NAMES
+from many_models.spec.part import Part
+
+Auto: TypeAlias = Literal["auto"]
+Off: TypeAlias = Literal["off"]
+Columns: TypeAlias = tuple[str, ...]
+Integers: TypeAlias = tuple[int, ...]
+
+LATER = "leave it null: it comes with a later release"
+
+AUTO = choice("auto")
+COLUMN = text("the name of a column")
+COLUMNS = listing(COLUMN, "a list of columns", single=True)
+SERIES = listing(COLUMN, "a list of one or more columns", shortest=1, single=True)
+ANY_NUMBER = number("a number", lambda value: True, {})
+POSITIVE = number("a number above 0", lambda value: value > 0, {"exclusiveMinimum": 0})
+SHARE = number("a number from 0 to 1", lambda value: 0 <= value <= 1, {"minimum": 0, "maximum": 1})
+LOCATION = location("a path")
+
+
+def _zone_exists(name: str) -> bool:
+    from zoneinfo import ZoneInfo
+
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError, LookupError):
+        return False
+    return True
+
+
+def _nearest_zone(name: str) -> str:
+    from zoneinfo import available_timezones
+
+    return did_you_mean(name, sorted(available_timezones()))
+
+
+ZONE = text("an IANA time zone (Europe/Berlin)", _zone_exists, _nearest_zone)
+
+
+class DataSpec(Part):
+    """Where the table is, and what its columns mean."""
+
+    section: ClassVar[str] = "data"
+
+    path: Annotated[
+        str | None,
+        null_or(location("a parquet or csv file or folder, local or any address that fsspec or Spark opens")),
+    ] = Field(
+        None,
+        description="The file or folder that holds the table. In a YAML file, a relative path that exists beside "
+        "that file is taken from there, any other from the current folder.",
+    )
+    table: Annotated[str | None, null_or(text("a table name (catalog.schema.table)"))] = Field(
+        None,
+        description="The catalog table to read in place of `path`. With neither, a frame is handed over in Python.",
+    )
+    time: Annotated[str, COLUMN] = Field(
+        description="The column that holds the time stamp, or an integer time index."
+    )
+    target: Annotated[str, COLUMN] = Field(description="The column to forecast.")
+    series: Annotated[Columns, SERIES] = Field(description="The columns that together identify one series.")
+    group: Annotated[Columns | None, null_or(COLUMNS)] = Field(
+        None,
+        description="The columns that identify one model, some of `series`; null = the same as `series`, "
+        "an empty list = one model for all.",
+    )
+    timezone: Annotated[str | None, null_or(ZONE)] = Field(
+        None,
+        description="The time zone in which days and weeks are cut; null = the clock that the stamps show.",
+    )
+    frequency: Annotated[
+        str, either(AUTO, text("a pandas offset in quotes where YAML needs them (W-THU, D, MS, h, 15min)"))
+    ] = Field(
+        "auto",
+        description="The step between two stamps; auto = read off the data; one coarser than the data aggregates it.",
+    )
+    label: Annotated[Literal["start", "end"], choice("start", "end")] = Field(
+        "start",
+        description="Whether the stamp is the start or the end of its period (it matters for holidays and aggregation).",
+    )
+    absent: Annotated[Literal["auto", "unknown", "zero"], choice("auto", "unknown", "zero")] = Field(
+        "auto",
+        description="What a missing row means: a value nobody knows, or zero. auto = unknown, and `check` asks when "
+        "the target is never 0 and more than 20 % of the rows are absent.",
+    )
+    known: Annotated[Columns, COLUMNS] = Field(
+        (), description="Covariates that are known for the whole horizon (price, promotion)."
+    )
+    past: Annotated[Columns, COLUMNS] = Field(
+        (), description="Covariates that are known only up to the cutoff."
+    )
+    static: Annotated[Columns, COLUMNS] = Field((), description="Covariates with one value per series.")
+    context: Annotated[None, nothing("leave it null: sibling columns come with a later release")] = Field(
+        None, description="Reserved for known columns of the sibling series."
+    )
+    mask: Annotated[str | None, null_or(COLUMN)] = Field(
+        None,
+        description="The column that is true where no demand could be observed (stock-out): such rows are left out "
+        "of fit, scale and score.",
+    )
+    closed: Annotated[str | None, null_or(COLUMN)] = Field(
+        None,
+        description="The column, known ahead, that is true where the series is closed: forecast 0, not scored.",
+    )
+
+    @property
+    def group_columns(self) -> Columns:
+        """The columns that identify one model: `group`, or `series` where that is null."""
+        return self.series if self.group is None else self.group
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
+        """Two sources; a group that is no part of the series; a column with two roles."""
+        if values.get("path") is not None and values.get("table") is not None:
+            yield Problem(
+                "table", f"{shown(values['table'])} beside a path", "path or table", "remove one of the two"
+            )
+        if values.get("group") and "series" in values:
+            for column in values["group"]:
+                if column not in values["series"]:
+                    allowed = f"columns of series: {', '.join(values['series'])}"
+                    yield Problem("group", shown(column), allowed, did_you_mean(column, values["series"]))
+        yield from _columns_with_two_roles(values)
+
+
+def _columns_with_two_roles(values: Mapping[str, Any]) -> Iterator[Problem]:
+    roles: dict[str, Columns] = {}
+    for role in ("time", "target", "series", "known", "past", "static", "mask", "closed"):
+        value = values.get(role)
+        roles[role] = () if value is None else (value,) if isinstance(value, str) else value
+    for first, second in combinations(roles, 2):
+        for column in roles[second]:
+            if column in roles[first]:
+                yield Problem(
+                    second,
+                    f"{shown(column)}, which is {first} already",
+                    "one role per column",
+                    f"take it out of {first} or {second}",
+                )
+
+
+def _level(value: Any) -> float:
+    """A quantile level, rounded to the six digits that a column name can carry (`q0.1`)."""
+    level = float(f"{QUANTILE.check(value):.6g}")
+    if not 0 < level < 1:
+        raise Refusal(shown(value))
+    return level
+
+
+def _levels(value: Any) -> tuple[float, ...]:
+    levels: tuple[float, ...] = QUANTILE_LIST.check(value)
+    for position, (before, after) in enumerate(zip(levels, levels[1:], strict=False), start=1):
+        if after <= before:
+            raise Refusal(f"{after:g} after {before:g}", "write them in increasing order", f"[{position}]")
+    return tuple(sorted({*levels, 0.5}))
+
+
+QUANTILE = number(
+    "a number between 0 and 1", lambda q: 0 < q < 1, {"exclusiveMinimum": 0, "exclusiveMaximum": 1}
+)
+QUANTILE_LIST = listing(
+    Allowed(QUANTILE.text, _level, QUANTILE.schema), "a list of increasing numbers between 0 and 1"
+)
+QUANTILES = Allowed(QUANTILE_LIST.text, _levels, QUANTILE_LIST.schema)
+
+LONGEST_HORIZON = 100_000
+
+
+class ForecastSettings(Part):
+    """What is forecast: how far, and how the uncertainty is told."""
+
+    section: ClassVar[str] = "forecast"
+
+    horizon: Annotated[int, integer(1, LONGEST_HORIZON)] = Field(description="How many steps are forecast.")
+    quantiles: Annotated[tuple[float, ...], QUANTILES] = Field(
+        (0.1, 0.5, 0.9),
+        description="The quantiles to forecast; 0.5, the median, is added where it is missing.",
+    )
+    gap: Annotated[int, integer(0, LONGEST_HORIZON)] = Field(
+        0,
+        description="Steps left out between the cutoff and the first forecast; step counts start after them.",
+    )
+    origin: Annotated[Literal["series", "panel"], choice("series", "panel")] = Field(
+        "series",
+        description="Where the horizon starts: after the series' own last row, or for all after the panel's last stamp.",
+    )
+    min: Annotated[float | Auto | None, null_or(either(AUTO, ANY_NUMBER))] = Field(
+        "auto",
+        description="No forecast is below it; auto = 0 where the whole history is 0 or more; null = no bound.",
+    )
+    max: Annotated[float | Auto | None, null_or(either(AUTO, ANY_NUMBER))] = Field(
+        "auto", description="No forecast is above it; auto and null = no bound."
+    )
+    totals: Annotated[
+        Integers, listing(integer(1, LONGEST_HORIZON), "a list of whole numbers, 1 to horizon", ordered=True)
+    ] = Field(
+        (),
+        description="Also forecast the distribution of the sum over the first so many steps (lead-time demand).",
+    )
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
+        """A total beyond the horizon; bounds that leave no room."""
+        horizon = values.get("horizon")
+        for steps in values.get("totals", ()) if horizon is not None else ():
+            if steps > horizon:
+                yield Problem(
+                    "totals", str(steps), f"1 to horizon ({horizon})", "lower it, or raise forecast.horizon"
+                )
+        low, high = values.get("min"), values.get("max")
+        if isinstance(low, float) and isinstance(high, float) and low >= high:
+            yield Problem(
+                "max", f"{high:g} with min {low:g}", "a number above min", "swap or widen the bounds"
+            )
+
+
+class AggregateSpec(Part):
+    """How rows are rolled up when `data.frequency` is coarser than the data."""
+
+    section: ClassVar[str] = "preparation.aggregate"
+
+    target: Annotated[
+        Literal["sum", "mean", "min", "max", "last"], choice("sum", "mean", "min", "max", "last")
+    ] = Field(
+        "sum",
+        description="How the target's rows become one row when `data.frequency` is coarser than the data.",
+    )
+
+
+class PreparationSpec(Part):
+    """What is done to a series before anything is fitted; each change is a finding."""
+
+    section: ClassVar[str] = "preparation"
+
+    impute: Annotated[
+        Literal["auto", "linear", "forward", "seasonal", "median", "zero"],
+        choice("auto", "linear", "forward", "seasonal", "median", "zero"),
+    ] = Field(
+        "auto", description="How holes in the history are filled for the fit; filled values are never scored."
+    )
+    aggregate: AggregateSpec = Field(
+        default_factory=AggregateSpec,
+        description="How rows are rolled up when `data.frequency` is coarser than the data.",
+    )
+    short: Annotated[Literal["auto", "naive", "drop"], choice("auto", "naive", "drop")] = Field(
+        "auto",
+        description="What a series too short for any fold gets: what its length can carry (auto), the naive forecast, "
+        "or none (drop: `SKIPPED`).",
+    )
+    outliers: Annotated[Literal["report", "off"], choice("report", "off")] = Field(
+        "report", description="Whether outliers are reported as findings; they are never changed."
+    )
+
+
+def _countries() -> dict[str, list[str]]:
+    """Code -> subdivisions, of the countries whose holidays are known."""
+    from holidays import list_supported_countries
+
+    return {str(code): [str(part) for part in parts] for code, parts in list_supported_countries().items()}
+
+
+def _nearest_country(code: str) -> str:
+    known = sorted(_countries())
+    return f"did you mean {code.upper()}?" if code.upper() in known else did_you_mean(code.upper(), known)
+
+
+COUNTRY = text("a two-letter country code (US)", lambda code: code in _countries(), _nearest_country)
+
+
+class HolidaysSpec(Part):
+    """Whose public holidays the models see."""
+
+    section: ClassVar[str] = "features.holidays"
+
+    country: Annotated[
+        Columns,
+        listing(COUNTRY, "a two-letter country code (US), or a list of them", shortest=1, single=True),
+    ] = Field(description="The country, or countries, whose public holidays the models see.")
+    subdivision: Annotated[str | None, null_or(text("a code of a state or region of that country (CA)"))] = (
+        Field(
+            None, description="The state or region whose own holidays are added; only with a single country."
+        )
+    )
+
+    @property
+    def calendars(self) -> tuple[tuple[str, str | None], ...]:
+        """(country, subdivision) of each calendar."""
+        return tuple((country, self.subdivision) for country in self.country)
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
+        """A subdivision that the country does not have, or beside several countries."""
+        part, countries = values.get("subdivision"), values.get("country")
+        if part is None or not countries:
+            return
+        if len(countries) > 1:
+            yield Problem(
+                "subdivision", f"{shown(part)} with {len(countries)} countries", "null", "name one country"
+            )
+        elif part not in (known := _countries()[countries[0]]):
+            allowed = ", ".join(known) or f"null ({countries[0]} has none)"
+            yield Problem("subdivision", shown(part), allowed, did_you_mean(part, known))
+
+
+class FeaturesSpec(Part):
+    """What the regression learners and ARX see besides the covariates."""
+
+    section: ClassVar[str] = "features"
+
+    lags: Annotated[
+        Auto | Off | Integers,
+        either(
+            choice("auto", "off"), listing(integer(1), "a list of whole numbers, 1 or more", 1, ordered=True)
+        ),
+    ] = Field(
+        "auto",
+        description="Earlier values of the target, so many steps back; auto = by frequency and length.",
+    )
+    windows: Annotated[
+        Auto | Off | Integers,
+        either(
+            choice("auto", "off"), listing(integer(2), "a list of whole numbers, 2 or more", 1, ordered=True)
+        ),
+    ] = Field("auto", description="Rolling statistics over so many steps; auto = by frequency and length.")
+    calendar: Annotated[Auto | Off, choice("auto", "off")] = Field(
+        "auto", description="Parts of the date (month, weekday, hour) that the frequency gives a meaning."
+    )
+    holidays: HolidaysSpec | None = Field(
+        None,
+        description="Public holidays; null = none. A mapping with `country` and, where wanted, `subdivision`.",
+    )
+    fourier: Annotated[Auto | Off | int, either(choice("auto", "off"), integer(1, 100))] = Field(
+        "auto", description="Pairs of sine and cosine terms per season; auto = by season and length."
+    )
+    transforms: Annotated[Literal["auto", "log", "none"], choice("auto", "log", "none")] = Field(
+        "auto",
+        description="The scale on which regressions work: the log, none, or auto = the log where the history allows it.",
+    )
+
+
+def _learner(value: Any) -> str:
+    name: str = NAMED_LEARNER.check(value)
+    return name
+
+
+NAMED_LEARNER = choice(*LEARNER_NAMES)
+
+
+def _in_table_order(value: Any) -> tuple[str, ...]:
+    return tuple(sorted(LEARNER_LIST.check(value), key=LEARNER_NAMES.index))
+
+
+LEARNER_LIST = listing(
+    NAMED_LEARNER, f"a list of learners: {', '.join(LEARNER_NAMES)}", shortest=1, single=True
+)
+LEARNERS = Allowed(LEARNER_LIST.text, _in_table_order, LEARNER_LIST.schema)
+
+
+class LearnersSpec(Part):
+    """Which learners compete."""
+
+    section: ClassVar[str] = "learners"
+
+    preset: Annotated[Literal["fast", "balanced", "best"], choice("fast", "balanced", "best")] = Field(
+        "balanced",
+        description="The set of learners that compete: the quick ones, the sensible ones, or all that help.",
+    )
+    allow: Annotated[Columns | None, null_or(LEARNERS)] = Field(
+        None,
+        description="The learners that compete, in place of the preset's; seasonal naive always competes.",
+    )
+    block: Annotated[Columns | None, null_or(LEARNERS)] = Field(
+        None, description="Learners taken out of the set; seasonal naive stays for comparison."
+    )
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
+        """A learner that is both allowed and blocked."""
+        for name in values.get("allow") or ():
+            if name in (values.get("block") or ()):
+                yield Problem(
+                    "block", f"{name}, which allow names too", "allow or block", "take it out of one of them"
+                )
+
+
+METRICS = ("mase", "rmsse", "mae", "rmse", "mape", "smape", "wape", "nrmse", "nmae", "pinball")
+
+
+class ValidationSpec(Part):
+    """How candidates are judged: rolling origins on the series' own past."""
+
+    section: ClassVar[str] = "validation"
+
+    folds: Annotated[Auto | int, either(AUTO, integer(0, 20))] = Field(
+        "auto",
+        description="How many past cutoffs are replayed; auto = up to 6 (4 where the horizon is above 12); 0 = none.",
+    )
+    step: Annotated[Auto | int, either(AUTO, integer(1, LONGEST_HORIZON))] = Field(
+        "auto",
+        description="Steps between two cutoffs; auto = half the horizon up to 12 steps, the horizon above.",
+    )
+    metric: Annotated[str, choice("auto", *METRICS)] = Field(
+        "auto",
+        description="The error that candidates are judged by; auto = MASE, and RMSSE for intermittent series.",
+    )
+    weights: Annotated[None, nothing(LATER)] = Field(
+        None, description="Reserved for weights of series in the averages."
+    )
+
+
+class EnsembleSpec(Part):
+    """How candidates become one forecast."""
+
+    section: ClassVar[str] = "ensemble"
+
+    combine: Annotated[
+        Literal["auto", "best", "mean", "median"], choice("auto", "best", "mean", "median")
+    ] = Field(
+        "auto",
+        description="auto = weighted by shrunken fold errors; best = the best alone; else the mean or median.",
+    )
+    stack: Annotated[Literal[False], only_false("leave it false: stacking comes with a later release")] = (
+        Field(False, description="Reserved for a model on top of the candidates' forecasts.")
+    )
+
+
+class BudgetSpec(Part):
+    """What a run may cost before it gives up on a series, or on itself."""
+
+    section: ClassVar[str] = "budget"
+
+    seconds_per_group: Annotated[float | Auto | None, null_or(either(AUTO, POSITIVE))] = Field(
+        "auto",
+        description="Seconds that one group may take; auto = 60 or 30 times the preset's expected cost, whichever is "
+        "more; null = no limit.",
+    )
+    seconds_total: Annotated[float | None, null_or(POSITIVE)] = Field(
+        None,
+        description="Seconds that the run may take; series not reached are `CANCELLED`; null = no limit.",
+    )
+    max_failed_fraction: Annotated[float, SHARE] = Field(
+        0.05,
+        description="The share of failed series above which the command ends with code 3 and no alias moves.",
+    )
+
+
+ENGINE_ADDRESS = re.compile(
+    r"local|spark|spark://[^\s/:]+:\d{1,5}(,[^\s/:]+:\d{1,5})*|sc://[^\s/:;]+(:\d{1,5})?(/;?\S*)?"
+)
+
+
+def _engine_advice(value: str) -> str:
+    if value.startswith("local["):
+        return "local is this machine without Spark; for a local Spark session write spark, and set engine.workers"
+    return did_you_mean(value, ("local", "spark", "spark://HOST:PORT", "sc://HOST"))
+
+
+class EngineSpec(Part):
+    """Where the work is done; it changes no forecast."""
+
+    section: ClassVar[str] = "engine"
+
+    kind: Annotated[
+        str,
+        text(
+            "local | spark | spark://HOST:PORT | sc://HOST",
+            lambda value: ENGINE_ADDRESS.fullmatch(value) is not None,
+            _engine_advice,
+        ),
+    ] = Field(
+        "local",
+        description="local = this machine, no JVM; spark = the active or a local session; or the address of a cluster "
+        "(spark://) or of a Spark Connect server (sc://).",
+    )
+    workers: Annotated[Auto | int, either(AUTO, integer(1, LONGEST_HORIZON))] = Field(
+        "auto", description="How many groups are worked on at once; auto = one per core."
+    )
+    staging: Annotated[str | None, null_or(LOCATION)] = Field(
+        None, description="The folder for the prepared input of a lazy frame; null = the run directory."
+    )
+
+
+def _alias_fits(value: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9_-]{1,255}", value) is not None and not re.fullmatch(
+        r"(?i)latest|v\d+", value
+    )
+
+
+class RegistrySpec(Part):
+    """Where the finished models are registered; it changes no forecast."""
+
+    section: ClassVar[str] = "registry"
+
+    name: Annotated[
+        str | None,
+        null_or(
+            text(
+                "a model name without / and : (catalog.schema.name too)",
+                lambda value: not set(value) & set("/:"),
+            )
+        ),
+    ] = Field(None, description="The registered model to add a version to; null = do not register.")
+    alias: Annotated[
+        str,
+        text("letters, digits, _ and -; not latest, not v1", _alias_fits),
+    ] = Field("champion", description="The alias that moves to the new version.")
+    experiment: Annotated[str | None, null_or(text("the name of an MLflow experiment"))] = Field(
+        None, description="The MLflow experiment of the run; null = one with the registered model's name."
+    )
+    tracking_uri: Annotated[str | None, null_or(text("an address that MLflow opens"))] = Field(
+        None,
+        description="The MLflow server or store; null = MLFLOW_TRACKING_URI, else mlflow.db beside the runs.",
+    )
+    wheel: Annotated[str | None, null_or(location("the path of a wheel of this package"))] = Field(
+        None,
+        description="The wheel that a serving environment installs; null = the released version's requirement.",
+    )
