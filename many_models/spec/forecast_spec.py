@@ -44,41 +44,42 @@ class ForecastSpec(Part):
             "letters, digits, dot, _ and -, at most 100, starting with a letter or digit",
             lambda value: re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}", value) is not None,
         ),
-    ] = Field("forecast", description="The name of the run; its directory is called after it.")
+    ] = Field(default="forecast", description="The name of the run; its directory is called after it.")
     data: DataSpec = Field(description="Where the table is, and what its columns mean.")
     forecast: ForecastSettings = Field(
         description="What is forecast: how far, and how the uncertainty is told."
     )
     preparation: PreparationSpec = Field(
-        default_factory=PreparationSpec,
+        default=PreparationSpec(),
         description="What is done to a series before anything is fitted; each change is a finding.",
     )
     features: FeaturesSpec = Field(
-        default_factory=FeaturesSpec,
+        default=FeaturesSpec(),
         description="What the regression learners and ARX see besides the covariates.",
     )
-    events: Annotated[None, nothing(LATER)] = Field(None, description="Reserved for named dates known ahead.")
-    learners: LearnersSpec = Field(default_factory=LearnersSpec, description="Which learners compete.")
+    events: Annotated[None, nothing(LATER)] = Field(
+        default=None, description="Reserved for named dates known ahead."
+    )
+    learners: LearnersSpec = Field(default=LearnersSpec(), description="Which learners compete.")
     validation: ValidationSpec = Field(
-        default_factory=ValidationSpec,
+        default=ValidationSpec(),
         description="How candidates are judged: rolling origins on the series' own past.",
     )
-    ensemble: EnsembleSpec = Field(
-        default_factory=EnsembleSpec, description="How candidates become one forecast."
-    )
+    ensemble: EnsembleSpec = Field(default=EnsembleSpec(), description="How candidates become one forecast.")
     budget: BudgetSpec = Field(
-        default_factory=BudgetSpec,
+        default=BudgetSpec(),
         description="What a run may cost before it gives up on a series, or on itself.",
     )
     engine: EngineSpec = Field(
-        default_factory=EngineSpec, description="Where the work is done; it changes no forecast."
+        default=EngineSpec(), description="Where the work is done; it changes no forecast."
     )
     registry: RegistrySpec = Field(
-        default_factory=RegistrySpec,
+        default=RegistrySpec(),
         description="Where the finished models are registered; it changes no forecast.",
     )
     seed: Annotated[int, integer(0, LARGEST_SEED, "a whole number, 0 to 2^63 - 1")] = Field(
-        0, description="The start of everything random; each series derives its own from it and its key."
+        default=0,
+        description="The start of everything random; each series derives its own from it and its key.",
     )
 
     @classmethod

@@ -42,7 +42,7 @@ class Part(BaseModel):
         return values
 
     def to_dict(self) -> Json:
-        """Every setting of this part as plain JSON values (lists, mappings, text, numbers, booleans, null)."""
+        """Every setting of this part as JSON values: lists, mappings, text, numbers, booleans, null."""
         return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
 
 

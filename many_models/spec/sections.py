@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
 from pydantic import Field
 
-from many_models.errors import Problem
+from many_models.errors import Problem, nearest
 from many_models.spec.allowed import (
     Allowed,
     Refusal,
@@ -74,13 +74,15 @@ class DataSpec(Part):
         str | None,
         null_or(location("a parquet or csv file or folder, local or any address that fsspec or Spark opens")),
     ] = Field(
-        None,
-        description="The file or folder that holds the table. In a YAML file, a relative path that exists beside "
+        default=None,
+        description="The file or folder that holds the table. In a YAML file, a relative path that "
+        "exists beside "
         "that file is taken from there, any other from the current folder.",
     )
     table: Annotated[str | None, null_or(text("a table name (catalog.schema.table)"))] = Field(
-        None,
-        description="The catalog table to read in place of `path`. With neither, a frame is handed over in Python.",
+        default=None,
+        description="The catalog table to read in place of `path`. With neither, a frame is handed over "
+        "in Python.",
     )
     time: Annotated[str, COLUMN] = Field(
         description="The column that holds the time stamp, or an integer time index."
@@ -88,47 +90,54 @@ class DataSpec(Part):
     target: Annotated[str, COLUMN] = Field(description="The column to forecast.")
     series: Annotated[Columns, SERIES] = Field(description="The columns that together identify one series.")
     group: Annotated[Columns | None, null_or(COLUMNS)] = Field(
-        None,
+        default=None,
         description="The columns that identify one model, some of `series`; null = the same as `series`, "
         "an empty list = one model for all.",
     )
     timezone: Annotated[str | None, null_or(ZONE)] = Field(
-        None,
+        default=None,
         description="The time zone in which days and weeks are cut; null = the clock that the stamps show.",
     )
     frequency: Annotated[
         str, either(AUTO, text("a pandas offset in quotes where YAML needs them (W-THU, D, MS, h, 15min)"))
     ] = Field(
-        "auto",
-        description="The step between two stamps; auto = read off the data; one coarser than the data aggregates it.",
+        default="auto",
+        description="The step between two stamps; auto = read off the data; one coarser than the data "
+        "aggregates it.",
     )
     label: Annotated[Literal["start", "end"], choice("start", "end")] = Field(
-        "start",
-        description="Whether the stamp is the start or the end of its period (it matters for holidays and aggregation).",
+        default="start",
+        description="Whether the stamp is the start or the end of its period (it matters for holidays "
+        "and aggregation).",
     )
     absent: Annotated[Literal["auto", "unknown", "zero"], choice("auto", "unknown", "zero")] = Field(
-        "auto",
-        description="What a missing row means: a value nobody knows, or zero. auto = unknown, and `check` asks when "
+        default="auto",
+        description="What a missing row means: a value nobody knows, or zero. auto = unknown, and "
+        "`check` asks when "
         "the target is never 0 and more than 20 % of the rows are absent.",
     )
     known: Annotated[Columns, COLUMNS] = Field(
-        (), description="Covariates that are known for the whole horizon (price, promotion)."
+        default=(), description="Covariates that are known for the whole horizon (price, promotion)."
     )
     past: Annotated[Columns, COLUMNS] = Field(
-        (), description="Covariates that are known only up to the cutoff."
+        default=(), description="Covariates that are known only up to the cutoff."
     )
-    static: Annotated[Columns, COLUMNS] = Field((), description="Covariates with one value per series.")
+    static: Annotated[Columns, COLUMNS] = Field(
+        default=(), description="Covariates with one value per series."
+    )
     context: Annotated[None, nothing("leave it null: sibling columns come with a later release")] = Field(
-        None, description="Reserved for known columns of the sibling series."
+        default=None, description="Reserved for known columns of the sibling series."
     )
     mask: Annotated[str | None, null_or(COLUMN)] = Field(
-        None,
-        description="The column that is true where no demand could be observed (stock-out): such rows are left out "
+        default=None,
+        description="The column that is true where no demand could be observed (stock-out): such rows "
+        "are left out "
         "of fit, scale and score.",
     )
     closed: Annotated[str | None, null_or(COLUMN)] = Field(
-        None,
-        description="The column, known ahead, that is true where the series is closed: forecast 0, not scored.",
+        default=None,
+        description="The column, known ahead, that is true where the series is closed: forecast 0, not "
+        "scored.",
     )
 
     @property
@@ -177,7 +186,7 @@ def _level(value: Any) -> float:
 
 def _levels(value: Any) -> tuple[float, ...]:
     levels: tuple[float, ...] = QUANTILE_LIST.check(value)
-    for position, (before, after) in enumerate(zip(levels, levels[1:], strict=False), start=1):
+    for position, (before, after) in enumerate(pairwise(levels), start=1):
         if after <= before:
             raise Refusal(f"{after:g} after {before:g}", "write them in increasing order", f"[{position}]")
     return tuple(sorted({*levels, 0.5}))
@@ -201,29 +210,32 @@ class ForecastSettings(Part):
 
     horizon: Annotated[int, integer(1, LONGEST_HORIZON)] = Field(description="How many steps are forecast.")
     quantiles: Annotated[tuple[float, ...], QUANTILES] = Field(
-        (0.1, 0.5, 0.9),
+        default=(0.1, 0.5, 0.9),
         description="The quantiles to forecast; 0.5, the median, is added where it is missing.",
     )
     gap: Annotated[int, integer(0, LONGEST_HORIZON)] = Field(
-        0,
+        default=0,
         description="Steps left out between the cutoff and the first forecast; step counts start after them.",
     )
     origin: Annotated[Literal["series", "panel"], choice("series", "panel")] = Field(
-        "series",
-        description="Where the horizon starts: after the series' own last row, or for all after the panel's last stamp.",
+        default="series",
+        description="Where the horizon starts: after the series' own last row, or for all after the "
+        "panel's last stamp.",
     )
     min: Annotated[float | Auto | None, null_or(either(AUTO, ANY_NUMBER))] = Field(
-        "auto",
-        description="No forecast is below it; auto = 0 where the whole history is 0 or more; null = no bound.",
+        default="auto",
+        description="No forecast is below it; auto = 0 where the whole history is 0 or more; null = no "
+        "bound.",
     )
     max: Annotated[float | Auto | None, null_or(either(AUTO, ANY_NUMBER))] = Field(
-        "auto", description="No forecast is above it; auto and null = no bound."
+        default="auto", description="No forecast is above it; auto and null = no bound."
     )
     totals: Annotated[
         Integers, listing(integer(1, LONGEST_HORIZON), "a list of whole numbers, 1 to horizon", ordered=True)
     ] = Field(
-        (),
-        description="Also forecast the distribution of the sum over the first so many steps (lead-time demand).",
+        default=(),
+        description="Also forecast the distribution of the sum over the first so many steps (lead-time "
+        "demand).",
     )
 
     @classmethod
@@ -250,7 +262,7 @@ class AggregateSpec(Part):
     target: Annotated[
         Literal["sum", "mean", "min", "max", "last"], choice("sum", "mean", "min", "max", "last")
     ] = Field(
-        "sum",
+        default="sum",
         description="How the target's rows become one row when `data.frequency` is coarser than the data.",
     )
 
@@ -264,32 +276,40 @@ class PreparationSpec(Part):
         Literal["auto", "linear", "forward", "seasonal", "median", "zero"],
         choice("auto", "linear", "forward", "seasonal", "median", "zero"),
     ] = Field(
-        "auto", description="How holes in the history are filled for the fit; filled values are never scored."
+        default="auto",
+        description="How holes in the history are filled for the fit; filled values are never scored.",
     )
     aggregate: AggregateSpec = Field(
-        default_factory=AggregateSpec,
+        default=AggregateSpec(),
         description="How rows are rolled up when `data.frequency` is coarser than the data.",
     )
     short: Annotated[Literal["auto", "naive", "drop"], choice("auto", "naive", "drop")] = Field(
-        "auto",
-        description="What a series too short for any fold gets: what its length can carry (auto), the naive forecast, "
+        default="auto",
+        description="What a series too short for any fold gets: what its length can carry (auto), the "
+        "naive forecast, "
         "or none (drop: `SKIPPED`).",
     )
     outliers: Annotated[Literal["report", "off"], choice("report", "off")] = Field(
-        "report", description="Whether outliers are reported as findings; they are never changed."
+        default="report", description="Whether outliers are reported as findings; they are never changed."
     )
 
 
 def _countries() -> dict[str, list[str]]:
-    """Code -> subdivisions, of the countries whose holidays are known."""
+    """Two-letter code -> subdivisions, of the countries whose holidays are known."""
     from holidays import list_supported_countries
 
-    return {str(code): [str(part) for part in parts] for code, parts in list_supported_countries().items()}
+    return dict(list_supported_countries(include_aliases=False))
 
 
-def _nearest_country(code: str) -> str:
-    known = sorted(_countries())
-    return f"did you mean {code.upper()}?" if code.upper() in known else did_you_mean(code.upper(), known)
+def _nearest_country(value: str) -> str:
+    """The code of the country whose code or name is nearest (USA, germany, us)."""
+    from holidays.registry import COUNTRIES
+
+    words = {code.lower(): code for code in sorted(_countries())}
+    for module, (_, code, *aliases) in sorted(COUNTRIES.items()):
+        words.update(dict.fromkeys((module.replace("_", " "), *(alias.lower() for alias in aliases)), code))
+    near = words.get(value.lower()) or words.get(nearest(value.lower(), list(words)) or "")
+    return f"did you mean {near}?" if near else ""
 
 
 COUNTRY = text("a two-letter country code (US)", lambda code: code in _countries(), _nearest_country)
@@ -306,7 +326,8 @@ class HolidaysSpec(Part):
     ] = Field(description="The country, or countries, whose public holidays the models see.")
     subdivision: Annotated[str | None, null_or(text("a code of a state or region of that country (CA)"))] = (
         Field(
-            None, description="The state or region whose own holidays are added; only with a single country."
+            default=None,
+            description="The state or region whose own holidays are added; only with a single country.",
         )
     )
 
@@ -341,7 +362,7 @@ class FeaturesSpec(Part):
             choice("auto", "off"), listing(integer(1), "a list of whole numbers, 1 or more", 1, ordered=True)
         ),
     ] = Field(
-        "auto",
+        default="auto",
         description="Earlier values of the target, so many steps back; auto = by frequency and length.",
     )
     windows: Annotated[
@@ -349,26 +370,26 @@ class FeaturesSpec(Part):
         either(
             choice("auto", "off"), listing(integer(2), "a list of whole numbers, 2 or more", 1, ordered=True)
         ),
-    ] = Field("auto", description="Rolling statistics over so many steps; auto = by frequency and length.")
+    ] = Field(
+        default="auto", description="Rolling statistics over so many steps; auto = by frequency and length."
+    )
     calendar: Annotated[Auto | Off, choice("auto", "off")] = Field(
-        "auto", description="Parts of the date (month, weekday, hour) that the frequency gives a meaning."
+        default="auto",
+        description="Parts of the date (month, weekday, hour) that the frequency gives a meaning.",
     )
     holidays: HolidaysSpec | None = Field(
-        None,
-        description="Public holidays; null = none. A mapping with `country` and, where wanted, `subdivision`.",
+        default=None,
+        description="Public holidays; null = none. A mapping with `country` and, where wanted, "
+        "`subdivision`.",
     )
     fourier: Annotated[Auto | Off | int, either(choice("auto", "off"), integer(1, 100))] = Field(
-        "auto", description="Pairs of sine and cosine terms per season; auto = by season and length."
+        default="auto", description="Pairs of sine and cosine terms per season; auto = by season and length."
     )
     transforms: Annotated[Literal["auto", "log", "none"], choice("auto", "log", "none")] = Field(
-        "auto",
-        description="The scale on which regressions work: the log, none, or auto = the log where the history allows it.",
+        default="auto",
+        description="The scale on which regressions work: the log, none, or auto = the log where the "
+        "history allows it.",
     )
-
-
-def _learner(value: Any) -> str:
-    name: str = NAMED_LEARNER.check(value)
-    return name
 
 
 NAMED_LEARNER = choice(*LEARNER_NAMES)
@@ -390,15 +411,15 @@ class LearnersSpec(Part):
     section: ClassVar[str] = "learners"
 
     preset: Annotated[Literal["fast", "balanced", "best"], choice("fast", "balanced", "best")] = Field(
-        "balanced",
+        default="balanced",
         description="The set of learners that compete: the quick ones, the sensible ones, or all that help.",
     )
     allow: Annotated[Columns | None, null_or(LEARNERS)] = Field(
-        None,
+        default=None,
         description="The learners that compete, in place of the preset's; seasonal naive always competes.",
     )
     block: Annotated[Columns | None, null_or(LEARNERS)] = Field(
-        None, description="Learners taken out of the set; seasonal naive stays for comparison."
+        default=None, description="Learners taken out of the set; seasonal naive stays for comparison."
     )
 
     @classmethod
@@ -420,19 +441,21 @@ class ValidationSpec(Part):
     section: ClassVar[str] = "validation"
 
     folds: Annotated[Auto | int, either(AUTO, integer(0, 20))] = Field(
-        "auto",
-        description="How many past cutoffs are replayed; auto = up to 6 (4 where the horizon is above 12); 0 = none.",
+        default="auto",
+        description="How many past cutoffs are replayed; auto = up to 6 (4 where the horizon is above "
+        "12); 0 = none.",
     )
     step: Annotated[Auto | int, either(AUTO, integer(1, LONGEST_HORIZON))] = Field(
-        "auto",
+        default="auto",
         description="Steps between two cutoffs; auto = half the horizon up to 12 steps, the horizon above.",
     )
     metric: Annotated[str, choice("auto", *METRICS)] = Field(
-        "auto",
-        description="The error that candidates are judged by; auto = MASE, and RMSSE for intermittent series.",
+        default="auto",
+        description="The error that candidates are judged by; auto = MASE, and RMSSE for intermittent "
+        "series.",
     )
     weights: Annotated[None, nothing(LATER)] = Field(
-        None, description="Reserved for weights of series in the averages."
+        default=None, description="Reserved for weights of series in the averages."
     )
 
 
@@ -444,11 +467,12 @@ class EnsembleSpec(Part):
     combine: Annotated[
         Literal["auto", "best", "mean", "median"], choice("auto", "best", "mean", "median")
     ] = Field(
-        "auto",
-        description="auto = weighted by shrunken fold errors; best = the best alone; else the mean or median.",
+        default="auto",
+        description="auto = weighted by shrunken fold errors; best = the best alone; else the mean or "
+        "median.",
     )
     stack: Annotated[Literal[False], only_false("leave it false: stacking comes with a later release")] = (
-        Field(False, description="Reserved for a model on top of the candidates' forecasts.")
+        Field(default=False, description="Reserved for a model on top of the candidates' forecasts.")
     )
 
 
@@ -458,16 +482,17 @@ class BudgetSpec(Part):
     section: ClassVar[str] = "budget"
 
     seconds_per_group: Annotated[float | Auto | None, null_or(either(AUTO, POSITIVE))] = Field(
-        "auto",
-        description="Seconds that one group may take; auto = 60 or 30 times the preset's expected cost, whichever is "
+        default="auto",
+        description="Seconds that one group may take; auto = 60 or 30 times the preset's expected cost, "
+        "whichever is "
         "more; null = no limit.",
     )
     seconds_total: Annotated[float | None, null_or(POSITIVE)] = Field(
-        None,
+        default=None,
         description="Seconds that the run may take; series not reached are `CANCELLED`; null = no limit.",
     )
     max_failed_fraction: Annotated[float, SHARE] = Field(
-        0.05,
+        default=0.05,
         description="The share of failed series above which the command ends with code 3 and no alias moves.",
     )
 
@@ -496,15 +521,17 @@ class EngineSpec(Part):
             _engine_advice,
         ),
     ] = Field(
-        "local",
-        description="local = this machine, no JVM; spark = the active or a local session; or the address of a cluster "
+        default="local",
+        description="local = this machine, no JVM; spark = the active or a local session; or the "
+        "address of a cluster "
         "(spark://) or of a Spark Connect server (sc://).",
     )
     workers: Annotated[Auto | int, either(AUTO, integer(1, LONGEST_HORIZON))] = Field(
-        "auto", description="How many groups are worked on at once; auto = one per core."
+        default="auto", description="How many groups are worked on at once; auto = one per core."
     )
     staging: Annotated[str | None, null_or(LOCATION)] = Field(
-        None, description="The folder for the prepared input of a lazy frame; null = the run directory."
+        default=None,
+        description="The folder for the prepared input of a lazy frame; null = the run directory.",
     )
 
 
@@ -527,19 +554,21 @@ class RegistrySpec(Part):
                 lambda value: not set(value) & set("/:"),
             )
         ),
-    ] = Field(None, description="The registered model to add a version to; null = do not register.")
+    ] = Field(default=None, description="The registered model to add a version to; null = do not register.")
     alias: Annotated[
         str,
         text("letters, digits, _ and -; not latest, not v1", _alias_fits),
-    ] = Field("champion", description="The alias that moves to the new version.")
+    ] = Field(default="champion", description="The alias that moves to the new version.")
     experiment: Annotated[str | None, null_or(text("the name of an MLflow experiment"))] = Field(
-        None, description="The MLflow experiment of the run; null = one with the registered model's name."
+        default=None,
+        description="The MLflow experiment of the run; null = one with the registered model's name.",
     )
     tracking_uri: Annotated[str | None, null_or(text("an address that MLflow opens"))] = Field(
-        None,
+        default=None,
         description="The MLflow server or store; null = MLFLOW_TRACKING_URI, else mlflow.db beside the runs.",
     )
     wheel: Annotated[str | None, null_or(location("the path of a wheel of this package"))] = Field(
-        None,
-        description="The wheel that a serving environment installs; null = the released version's requirement.",
+        default=None,
+        description="The wheel that a serving environment installs; null = the released version's "
+        "requirement.",
     )

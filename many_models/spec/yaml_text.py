@@ -39,15 +39,17 @@ class _Reader(yaml.SafeLoader):
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem="an alias (*name); write the value out", problem_mark=mark)
+            raise self._mistake("an alias (*name); write the value out")
         self.depth += 1
         if self.depth > DEEPEST:
-            mark = self.peek_event().start_mark
-            raise yaml.MarkedYAMLError(problem=f"more than {DEEPEST} levels", problem_mark=mark)
+            raise self._mistake(f"more than {DEEPEST} levels")
         node = super().compose_node(parent, index)
         self.depth -= 1
         return node
+
+    def _mistake(self, problem: str) -> yaml.MarkedYAMLError:
+        mark: Any = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+        return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
@@ -93,7 +95,7 @@ def read(path: str | Path) -> Any:
 def parse(content: str | bytes, where: str) -> Any:
     """The tree that YAML text holds; `SpecError` naming line and column where it is not YAML."""
     try:
-        return yaml.load(content, _Reader)  # noqa: S506  (a SafeLoader)
+        return yaml.load(content, _Reader)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{where}, line {mark.line + 1}, column {mark.column + 1}" if mark else where
