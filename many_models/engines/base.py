@@ -10,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import pandas as pd
 
-from many_models.panel.layout import Layout
+if TYPE_CHECKING:
+    from many_models.panel.layout import Layout
 
 
 @dataclass(frozen=True)
