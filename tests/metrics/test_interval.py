@@ -4,23 +4,26 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from sklearn.metrics import mean_pinball_loss
 
 from many_models.metrics import METRICS, coverage, mae, pinball, winkler
 
+relaxed = settings(deadline=None, max_examples=60)
 LEVELS = np.array([0.1, 0.5, 0.9])
 numbers = st.floats(-1e4, 1e4, width=32)
 
 
+@relaxed
 @given(hnp.arrays(np.float64, 6, elements=numbers), hnp.arrays(np.float64, (6, 3), elements=numbers))
 def test_pinball_agrees_with_scikit_learn(y, quantiles):
     expected = np.mean([mean_pinball_loss(y, quantiles[:, i], alpha=q) for i, q in enumerate(LEVELS)])
     assert pinball(y, quantiles, LEVELS) == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
+@relaxed
 @given(hnp.arrays(np.float64, 5, elements=numbers), hnp.arrays(np.float64, 5, elements=numbers))
 def test_pinball_of_the_median_is_half_the_absolute_error(y, median):
     assert pinball(y, median[:, None], [0.5]) == pytest.approx(mae(y, median) / 2)
@@ -32,6 +35,7 @@ def test_pinball_is_least_at_the_true_quantile():
     assert min(at, key=at.__getitem__) == 1.2816
 
 
+@relaxed
 @given(
     hnp.arrays(np.float64, 7, elements=st.one_of(st.just(math.nan), numbers)),
     hnp.arrays(np.float64, (2, 7), elements=numbers),

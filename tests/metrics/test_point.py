@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import stats
@@ -12,6 +12,7 @@ from sklearn import metrics as sk
 
 from many_models import metrics as m
 
+relaxed = settings(deadline=None, max_examples=60)
 UNSCALED = [m.mae, m.rmse, m.mape, m.smape, m.wape, m.nrmse, m.nmae, m.r2, m.spearman, m.bias, m.total_error]
 SCALED = [m.mase, m.rmsse]
 
@@ -46,6 +47,7 @@ def close(found, expected, scale=1.0):
         assert found == pytest.approx(expected, rel=1e-9, abs=1e-9 * scale)
 
 
+@relaxed
 @given(pairs())
 def test_errors_agree_with_a_plain_loop(sample):
     y, f = sample
@@ -61,6 +63,7 @@ def test_errors_agree_with_a_plain_loop(sample):
     close(m.wape(y, f), math.fsum(abs(a - b) for a, b in rows) / size if size > 0 else math.nan)
 
 
+@relaxed
 @given(pairs())
 def test_range_errors_agree_with_a_plain_loop(sample):
     y, f = sample
@@ -72,6 +75,7 @@ def test_range_errors_agree_with_a_plain_loop(sample):
         assert m.nmae(y, f, span=4.0) == m.mae(y, f) / 4.0
 
 
+@relaxed
 @given(pairs(low=0.0))
 def test_bias_and_total_are_relative_errors_of_the_sum(sample):
     y, f = sample
@@ -82,6 +86,7 @@ def test_bias_and_total_are_relative_errors_of_the_sum(sample):
     close(m.total_error(y, f), abs(expected))
 
 
+@relaxed
 @given(pairs(missing=False))
 def test_scores_agree_with_scikit_learn(sample):
     y, f = sample
@@ -93,6 +98,7 @@ def test_scores_agree_with_scikit_learn(sample):
         assert m.mape(y, f) == pytest.approx(100 * sk.mean_absolute_percentage_error(y, f))
 
 
+@relaxed
 @given(
     hnp.arrays(np.float64, 9, elements=st.integers(0, 4).map(float)),
     hnp.arrays(np.float64, 9, elements=st.integers(0, 4).map(float)),
@@ -107,6 +113,7 @@ def test_spearman_agrees_with_scipy_on_ties_and_holes(y, f, hole):
         assert m.spearman(y, f) == pytest.approx(stats.spearmanr(y[seen], f[seen]).statistic)
 
 
+@relaxed
 @given(pairs(), st.integers(-30, 30), st.floats(0.1, 10.0))
 def test_relative_scores_do_not_depend_on_the_unit(sample, power, factor):
     y, f = sample
@@ -119,6 +126,7 @@ def test_relative_scores_do_not_depend_on_the_unit(sample, power, factor):
             np.testing.assert_allclose(metric(unit * y, unit * f, unit * 3.0), metric(y, f, 3.0), rtol=1e-9)
 
 
+@relaxed
 @given(pairs())
 def test_perfect_forecast_has_no_error(sample):
     y, _ = sample
@@ -130,6 +138,7 @@ def test_perfect_forecast_has_no_error(sample):
         assert np.isnan(score) or score == pytest.approx(1.0)
 
 
+@relaxed
 @given(pairs())
 def test_smape_stays_between_0_and_200(sample):
     y, f = sample

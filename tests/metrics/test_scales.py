@@ -4,12 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from many_models.metrics import mase, mase_scale, rmsse, rmsse_scale
 
+relaxed = settings(deadline=None, max_examples=60)
 histories = hnp.arrays(
     np.float64,
     st.integers(0, 20),
@@ -17,6 +18,7 @@ histories = hnp.arrays(
 )
 
 
+@relaxed
 @given(histories, st.integers(1, 7))
 def test_mase_scale_agrees_with_a_plain_loop(y, m):
     gaps = [
@@ -26,6 +28,7 @@ def test_mase_scale_agrees_with_a_plain_loop(y, m):
     assert mase_scale(y, m) == pytest.approx(expected, nan_ok=True)
 
 
+@relaxed
 @given(histories)
 def test_rmsse_scale_agrees_with_a_plain_loop(y):
     sold = [i for i, v in enumerate(y) if not math.isnan(v) and v != 0]
@@ -35,6 +38,7 @@ def test_rmsse_scale_agrees_with_a_plain_loop(y):
     assert rmsse_scale(y) == pytest.approx(expected, nan_ok=True)
 
 
+@relaxed
 @given(histories, st.integers(-20, 20), st.floats(-50, 50))
 def test_scaled_errors_depend_on_neither_unit_nor_level(y, power, level):
     unit = 2.0**power
