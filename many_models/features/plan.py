@@ -1,0 +1,73 @@
+"""The feature plan: which columns a model reads, decided once and kept with the model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Self
+
+import numpy as np
+
+from many_models.features.base import Family, Wishes
+from many_models.features.calendar import Calendar
+from many_models.features.covariates import Covariates
+from many_models.features.fourier import Fourier
+from many_models.features.holidays import Holidays
+from many_models.features.lags import Lags
+from many_models.features.rows import Rows
+from many_models.features.trend import Trend
+from many_models.features.windows import Windows
+from many_models.panel.series import Floats, Series
+
+FAMILIES: dict[str, type[Family]] = {
+    "lags": Lags,
+    "windows": Windows,
+    "trend": Trend,
+    "fourier": Fourier,
+    "calendar": Calendar,
+    "holidays": Holidays,
+    "covariates": Covariates,
+}
+"""Every family by name; a new one is one file and one line here."""
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """Families in the order of their columns."""
+
+    families: tuple[Family, ...]
+
+    @classmethod
+    def decide(cls, series: Series, wishes: Wishes, names: tuple[str, ...]) -> Self:
+        """The plan for a training part: the named families that have something to say there."""
+        found = (FAMILIES[name].decide(series, wishes) for name in FAMILIES if name in names)
+        return cls(tuple(family for family in found if family is not None))
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The names of all columns, in order [c]."""
+        return tuple(column for family in self.families for column in family.columns)
+
+    @property
+    def memory(self) -> int:
+        """How many last values of the target the rows of a forecast read."""
+        return max((family.memory for family in self.families), default=0)
+
+    @property
+    def uses_known(self) -> bool:
+        """Whether rows need known covariates."""
+        return any(isinstance(family, Covariates) for family in self.families)
+
+    def build(self, rows: Rows) -> Floats:
+        """The matrix of features for `rows` [n, c]."""
+        if not self.families:
+            return np.empty((len(rows), 0))
+        return np.concatenate([family.build(rows) for family in self.families], axis=1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The decisions as JSON values, families in order."""
+        return {family.name: family.to_dict() for family in self.families}
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Self:
+        """The plan that gave this `to_dict()`; the order of columns is that of `FAMILIES`."""
+        return cls(tuple(FAMILIES[name].from_dict(data[name]) for name in FAMILIES if name in data))

@@ -1,0 +1,290 @@
+"""ARX: ridge in closed form on lags, seasonal lags, waves, the calendar and known covariates.
+
+Two forms, one recursion. `joint`: the target on its lags and everything else at once.
+`errors`: the target on everything else, and the errors of that on their lags, so that steps
+whose covariates nobody asked for (a gap, skipped rows) need none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from many_models.errors import LearnerError
+from many_models.features.base import Wishes
+from many_models.features.plan import FeaturePlan
+from many_models.features.rows import Rows
+from many_models.learners.base import Candidate, FitContext, LearnerInfo, Parameters, State
+from many_models.learners.linear import (
+    TargetScale,
+    check_future,
+    check_target,
+    kept_rows,
+    ridge,
+    weighted_rows,
+)
+from many_models.panel.series import Floats, Forecast, Future, Series
+
+FEWEST = 8
+"""Fewest values of a fit."""
+
+
+def auto_lags(length: int, seasons: tuple[int, ...]) -> tuple[int, ...]:
+    """The lags that `length` values can carry: the last ones and those around each season."""
+    wanted = {1, 2, 3} if length >= 30 else {1}
+    for season in seasons:
+        if length >= 4 * season:
+            wanted |= {season - 1, season, season + 1, 2 * season}
+    return tuple(sorted(lag for lag in wanted if 0 < lag <= length // 3))
+
+
+def lag_matrix(w: Floats, lags: tuple[int, ...]) -> Floats:
+    """Lagged values for positions max(lags) … T-1 [T - max(lags), p]."""
+    longest = max(lags)
+    return np.column_stack([w[longest - lag : len(w) - lag] for lag in lags])
+
+
+@dataclass(frozen=True)
+class ArxModel:
+    """A fitted ARX: coefficients, and the last values its lags reach.
+
+    Attributes
+    ----------
+    plan, slope, intercept
+        Everything but lags, and its coefficients [c].
+    lags, weights
+        Lags of the (differenced) target or of the errors, and their coefficients [p].
+    variance
+        Mean squared leave-one-out error one step ahead, on the learned scale.
+    bounds
+        Lowest and highest value the recursion may take.
+    end
+        Ordinal of the last value seen.
+    last
+        The last value on the learned scale (differenced models start from it).
+    recent : [max(lags)]
+        What the lags read, oldest first.
+    """
+
+    settings: Parameters
+    known: int
+    scale: TargetScale
+    plan: FeaturePlan
+    intercept: float
+    slope: Floats
+    lags: tuple[int, ...]
+    weights: Floats
+    variance: float
+    bounds: tuple[float, float]
+    end: int
+    last: float
+    recent: Floats
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters of the fit; nothing is searched but the penalty, in closed form."""
+        return self.settings
+
+    @property
+    def differenced(self) -> bool:
+        """Whether changes are learned instead of values."""
+        return bool(self.settings["difference"])
+
+    @property
+    def tail(self) -> int:
+        """How many last values `update` needs."""
+        return max(self.lags, default=0) + int(self.differenced)
+
+    def predict(self, future: Future) -> Forecast:
+        """The forecast for the stamps of `future`, recursive where there are lags."""
+        check_future(future, self.end, self.known)
+        if len(future) == 0:
+            return Forecast.point(np.empty(0))
+        step = future.ordinals - self.end
+        path, variance = self._path(future, int(step[-1]))
+        z = path[step - 1]
+        if self.settings["lags"] != "joint":
+            z = z + self._outside(Rows.future(future, self.recent[:0], self.end))
+        spread = variance[step - 1]
+        return Forecast.point(self.scale.mean(z, spread), self.scale.backward(z))
+
+    def _outside(self, rows: Rows) -> Floats:
+        """What everything but lags contributes [n]."""
+        return self.intercept + weighted_rows(self.plan.build(rows), self.slope)
+
+    def _path(self, future: Future, steps: int) -> tuple[Floats, Floats]:
+        """Values on the learned scale and their variances for steps 1 … `steps` [steps] each."""
+        reach = max(self.lags, default=0)
+        # Column 0 is the recursion, column 1 its answer to one unit of error at the first step.
+        walk = np.zeros((reach + steps, 2))
+        walk[:reach, 0] = self.recent
+        if self.settings["lags"] == "joint":
+            ordinals = np.arange(self.end + 1, self.end + steps + 1, dtype=np.int64)
+            every = Future(future.grid, ordinals, np.empty((steps, 0)))
+            walk[reach:, 0] = self._outside(Rows.future(every, self.recent[:0], self.end))
+        walk[reach, 1] = 1.0
+        low, high = self.bounds
+        if self.lags:
+            back = reach - np.array(self.lags)
+            for t in range(steps):
+                now = walk[reach + t] + self.weights @ walk[back + t]
+                now[0] = min(max(now[0], low), high)
+                walk[reach + t] = now
+        value, answer = walk[reach:, 0], walk[reach:, 1]
+        if self.differenced:
+            value, answer = self.last + np.cumsum(value), np.cumsum(answer)
+        return value, self.variance * np.cumsum(answer**2)
+
+    def update(self, series: Series) -> ArxModel:
+        """The same coefficients, moved to the end of `series`."""
+        recent, last = self._seen(series)
+        return replace(self, end=series.end, recent=recent, last=last)
+
+    def _seen(self, series: Series) -> tuple[Floats, float]:
+        """What the lags read at the end of `series` [max(lags)], and its last value."""
+        if len(series) < max(1, self.tail):
+            raise LearnerError("TOO_SHORT", f"update needs {max(1, self.tail)} values")
+        part = series.tail(max(1, self.tail))
+        z = self.scale.forward(np.maximum(part.y, 0.0) if self.scale.log else part.y)
+        w = np.diff(z) if self.differenced else z
+        if self.settings["lags"] == "errors":
+            w = w - self._outside(Rows.past(part))
+        reach = max(self.lags, default=0)
+        return w[len(w) - reach :].copy(), float(z[-1])
+
+    def state(self) -> State:
+        """The model as plain data."""
+        return {
+            "settings": dict(self.settings),
+            "known": self.known,
+            "scale": self.scale.to_list(),
+            "plan": self.plan.to_dict(),
+            "lags": list(self.lags),
+            "numbers": np.array([self.intercept, self.variance, *self.bounds, self.last]),
+            "slope": self.slope,
+            "weights": self.weights,
+            "end": self.end,
+            "recent": self.recent,
+        }
+
+
+@dataclass(frozen=True)
+class Arx:
+    """Closed-form ridge regression on lags, waves, calendar and known covariates."""
+
+    info: ClassVar[LearnerInfo] = LearnerInfo(
+        name="arx",
+        title="Ridge regression on lags, waves and covariates, in closed form",
+        reference="Hoerl and Kennard (1970), Technometrics 12(1); Young, Pedregal and Tych (1999)",
+        min_length=FEWEST,
+        cost="cheap",
+        uses_known=True,
+    )
+
+    def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
+        """Up to three without covariates, up to three with."""
+        if len(series) < FEWEST:
+            return ()
+        log = context.nonnegative and context.features.log is not False
+        found: list[Candidate] = []
+
+        def add(name: str, lags: str, difference: bool, in_log: bool, known: bool) -> None:
+            settings = {"lags": lags, "difference": difference, "log": in_log, "known": known}
+            found.append(Candidate(f"arx_{name}", "arx", settings, known))
+
+        if series.known:
+            add("known", "none", False, log, True)
+            add("known_errors", "errors", False, log, True)
+        add("joint", "joint", False, log, False)
+        add("change", "joint", True, log, False)
+        return tuple(found)
+
+    def fit(self, series: Series, parameters: Parameters, context: FitContext) -> ArxModel:
+        """The coefficients that leave-one-out errors prefer."""
+        check_target(series, FEWEST)
+        settings = dict(parameters)
+        scale = TargetScale.of(series.y, bool(settings["log"]))
+        z = scale.forward(series.y)
+        differenced, form = bool(settings["difference"]), str(settings["lags"])
+        known = len(series.known) if settings["known"] else 0
+        w = np.diff(z) if differenced else z
+        skipped = len(z) - len(w)
+        plan = _plan(series, settings, context)
+        x = plan.build(Rows.past(series))[skipped:]
+        observed = kept_rows(series.observed[skipped:], FEWEST - 1)
+        lags = _lags(series, form, len(w), context)
+        low, high = float(w.min()), float(w.max())
+        if form == "joint" and lags:
+            reach = max(lags)
+            both = np.concatenate([x[reach:], lag_matrix(w, lags)], axis=1)
+            rows = kept_rows(observed[reach:], FEWEST // 2)
+            fit = ridge(both[rows], w[reach:][rows])
+            slope, weights = fit.coefficients[: x.shape[1]].copy(), fit.coefficients[x.shape[1] :].copy()
+            intercept, variance = fit.intercept, fit.variance
+        else:
+            fit = ridge(x[observed], w[observed])
+            intercept, slope, variance = fit.intercept, fit.coefficients, fit.variance
+            weights = np.empty(0)
+            if form == "errors" and lags:
+                errors = w - intercept - weighted_rows(x, slope)
+                low, high = float(errors.min()), float(errors.max())
+                weights, variance = _error_weights(errors, lags)
+        margin = high - low
+        model = ArxModel(
+            settings, known, scale, plan, intercept, slope, lags, weights, variance,
+            (low - margin, high + margin), series.end, 0.0, np.empty(0),
+        )  # fmt: skip
+        return model.update(series)
+
+    def load(self, state: State) -> ArxModel:
+        """The model that gave this state."""
+        intercept, variance, low, high, last = (float(v) for v in state["numbers"])
+        return ArxModel(
+            dict(state["settings"]),
+            int(state["known"]),
+            TargetScale.from_list(state["scale"]),
+            FeaturePlan.from_dict(state["plan"]),
+            intercept,
+            np.asarray(state["slope"]),
+            tuple(int(lag) for lag in state["lags"]),
+            np.asarray(state["weights"]),
+            variance,
+            (low, high),
+            int(state["end"]),
+            last,
+            np.asarray(state["recent"]),
+        )
+
+
+def _plan(series: Series, settings: dict[str, Any], context: FitContext) -> FeaturePlan:
+    wishes = Wishes(
+        "linear",
+        context.season,
+        context.gap + context.horizon,
+        calendar=context.features.calendar,
+        fourier=context.features.fourier,
+        holidays=context.features.holidays,
+    )
+    names = ("fourier", "calendar", "holidays") + (("covariates",) if settings["known"] else ())
+    if settings.get("trend"):
+        names += ("trend",)
+    return FeaturePlan.decide(series, wishes, names)
+
+
+def _lags(series: Series, form: str, length: int, context: FitContext) -> tuple[int, ...]:
+    if form == "none":
+        return ()
+    wanted = context.features.lags
+    if wanted is not None:
+        return tuple(sorted({lag for lag in wanted if 0 < lag <= length // 3}))
+    seasons = tuple(sorted({*series.grid.frequency.seasons, context.season} - {0, 1}))
+    return auto_lags(length, seasons)
+
+
+def _error_weights(errors: Floats, lags: tuple[int, ...]) -> tuple[Floats, float]:
+    """Coefficients of the lags of errors [p], without intercept, and the variance that is left."""
+    reach = max(lags)
+    fit = ridge(lag_matrix(errors, lags), errors[reach:])
+    return fit.coefficients, fit.variance
