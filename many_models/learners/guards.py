@@ -84,3 +84,15 @@ def opened(state: State, kind: str, version: int) -> State:
             f"this release reads {kind!r} of version {version}"
         )
     return state
+
+
+@contextmanager
+def library(message: str = "the library could not fit this series") -> Iterator[None]:
+    """A block that calls a library: silent, and what it raises becomes LearnerError FIT_FAILED."""
+    with quiet():
+        try:
+            yield
+        except LearnerError:
+            raise
+        except Exception as trouble:  # Libraries raise bare exceptions; the caller needs one stable code.
+            raise LearnerError("FIT_FAILED", f"{message}: {type(trouble).__name__}: {trouble}") from trouble
