@@ -65,9 +65,7 @@ class InputError(ManyModelsError):
     exit_code: ClassVar[int] = 2
 
     def __init__(self, problems: Iterable[Problem] | Problem) -> None:
-        self.problems: tuple[Problem, ...] = (
-            (problems,) if isinstance(problems, Problem) else tuple(problems)
-        )
+        self.problems: tuple[Problem, ...] = (problems,) if isinstance(problems, Problem) else tuple(problems)
         super().__init__("\n".join(str(p) for p in self.problems))
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -137,8 +135,11 @@ class Cancelled(ManyModelsError):
 def nearest(word: str, known: Sequence[str]) -> str | None:
     """The known word that is most like `word`, or None where nothing is near."""
     from rapidfuzz import process
+    from rapidfuzz.distance import OSA
 
     if not known:
         return None
-    found = process.extractOne(word, known, score_cutoff=60)
+    # A slip of the fingers first (tiem is time, not timezone), then a part of a longer word.
+    found = process.extractOne(word, known, scorer=OSA.normalized_similarity, score_cutoff=0.6)
+    found = found or process.extractOne(word, known, score_cutoff=60)
     return None if found is None else str(found[0])

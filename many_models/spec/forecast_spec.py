@@ -140,13 +140,14 @@ class ForecastSpec(Part):
         for here, other in (("data.path", "data.table"), ("data.table", "data.path")):
             if here in overrides and other not in overrides and overrides[here] is not None:
                 _put(tree, other, None)
-        for dotted, value in overrides.items():
-            _put(tree, dotted, value)
+        problems = [problem for dotted, value in overrides.items() if (problem := _put(tree, dotted, value))]
+        if problems:
+            raise SpecError(problems)
         return self.from_dict(tree)
 
 
-def _put(tree: Json, dotted: str, value: Any) -> None:
-    """Set the value at a dotted path in place; what is wrong with it is found by `examine`."""
+def _put(tree: Json, dotted: str, value: Any) -> Problem | None:
+    """Set the value at a dotted path in place; what else is wrong with it is found by `examine`."""
     *parents, last = dotted.split(".")
     branch = tree
     for position, parent in enumerate(parents):
@@ -157,11 +158,10 @@ def _put(tree: Json, dotted: str, value: Any) -> None:
             below = branch[parent] = below.to_dict()
         elif not isinstance(below, dict):
             here = ".".join(parents[: position + 1])
-            raise SpecError(
-                Problem(dotted, "a path below a value", f"{here} holds no further keys", f"set {here}")
-            )
+            return Problem(dotted, "a key below a value", f"{here} holds no further keys", f"set {here}")
         branch = below
     branch[last] = value
+    return None
 
 
 def _in_source(problem: Problem, where: str) -> Problem:

@@ -76,28 +76,20 @@ def examine(part: type[Part], tree: Any, where: str) -> tuple[Json, list[Problem
     if not isinstance(tree, Mapping):
         return {}, [_not_a_mapping(part, tree, where)]
     values: Json = {}
+    right: Json = {}
     problems = [_unknown(part, key, where) for key in tree if key not in part.model_fields]
     for name, field in part.model_fields.items():
         found = _examine_field(name, field, tree, where)
         if isinstance(found, list):
             problems.extend(found)
-        else:
-            values.update(found)
-    problems.extend(_conflicts(part, values, problems, where))
-    return values, problems
-
-
-def _conflicts(part: type[Part], values: Json, problems: list[Problem], where: str) -> list[Problem]:
-    wrong = {problem.where for problem in problems}
-    defaults = {
-        name: field.get_default(call_default_factory=True)
-        for name, field in part.model_fields.items()
-        if not field.is_required() and below(where, name) not in wrong
-    }
-    return [
+            continue
+        values.update(found)
+        right.update(found or {name: field.default})
+    problems.extend(
         Problem(below(where, problem.where), problem.found, problem.allowed, problem.action)
-        for problem in part.conflicts({**defaults, **values})
-    ]
+        for problem in part.conflicts(right)
+    )
+    return values, problems
 
 
 def _examine_field(name: str, field: FieldInfo, tree: Mapping[str, Any], where: str) -> Json | list[Problem]:
@@ -130,7 +122,10 @@ def _refused(name: str, field: FieldInfo, refusal: Refusal, here: str) -> Proble
 
 def _not_a_mapping(part: type[Part], tree: Any, where: str) -> Problem:
     keys = ", ".join(part.model_fields)
-    action = "remove the line to take the defaults, or write keys below it" if tree is None else ""
+    if tree is None:
+        action = "write keys below it, or remove the line to take the defaults" if where else "write some"
+    else:
+        action = "write its keys below it, indented"
     return Problem(where or "the configuration", shown(tree), f"a mapping with the keys {keys}", action)
 
 

@@ -1,4 +1,4 @@
-"""The reference page and the JSON Schema of the configuration, made from the fields themselves.
+"""The reference page and the JSON Schema of the configuration, both made from the fields.
 
 ``python -m many_models.spec.reference docs/reference`` writes both.
 """
@@ -15,7 +15,7 @@ from pydantic.fields import FieldInfo
 
 from many_models.spec.allowed import Json, allowed_in
 from many_models.spec.forecast_spec import ForecastSpec
-from many_models.spec.part import Part, below, part_type
+from many_models.spec.part import Part, below, may_be_null, part_type
 
 PAGE = "configuration.md"
 SCHEMA = "spec.schema.json"
@@ -30,8 +30,8 @@ that is not on this page is an error that names the nearest one, and all mistake
 Only what is marked **required** must be written. An editor that knows JSON Schema can check the file against
 [`spec.schema.json`](spec.schema.json).
 
-YAML is read by the rules of version 1.2: `off`, `no` and `007` are text, only `true` and `false` are booleans.
-Tags, aliases and a key written twice are refused, as is a file above 1 MB.
+YAML is read by the rules of version 1.2: `off`, `no` and `007` are text, `true` and `false` the only
+booleans. Tags, aliases and a key written twice are refused, as is a file above 1 MB.
 
 The **fingerprint** of a configuration (16 hex characters) changes with everything that decides a forecast. It
 does not depend on `name`, `data.path`, `data.table`, `engine`, `registry` and `budget`.
@@ -52,13 +52,30 @@ def page() -> str:
 
 def schema() -> Json:
     """The JSON Schema of a configuration file."""
-    tree = ForecastSpec.model_json_schema()
     heading = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Configuration of many-models",
-        "description": tree["description"],
     }
-    return {**heading, **{key: value for key, value in tree.items() if key not in heading}}
+    return {**heading, **_schema_of(ForecastSpec, "A configuration of many-models.")}
+
+
+def _schema_of(part: type[Part], description: str) -> Json:
+    return {
+        "description": description,
+        "type": "object",
+        "additionalProperties": False,
+        "required": [name for name, field in part.model_fields.items() if field.is_required()],
+        "properties": {name: _schema_of_field(field) for name, field in part.model_fields.items()},
+    }
+
+
+def _schema_of_field(field: FieldInfo) -> Json:
+    inner, description = part_type(field), field.description or ""
+    if inner is not None:
+        tree = _schema_of(inner, description)
+        return {**tree, "type": ["object", "null"]} if may_be_null(field) else tree
+    default = {} if field.is_required() else {"default": field.default}
+    return {"description": description, **allowed_in(field.metadata).schema, **default}
 
 
 def schema_text() -> str:
@@ -74,10 +91,10 @@ def write(folder: str | Path) -> None:
     (target / SCHEMA).write_text(schema_text(), encoding="utf-8")
 
 
-def _section(part: type[Part], title: str) -> Iterator[str]:
+def _section(part: type[Part], title: str, description: str = "") -> Iterator[str]:
     yield f"## {title}\n"
-    if part.section:
-        yield f"{_first_line(part)}\n"
+    if description:
+        yield f"{description}\n"
     yield "| key | allowed | default | meaning |"
     yield "|---|---|---|---|"
     for name, field in part.model_fields.items():
@@ -86,7 +103,7 @@ def _section(part: type[Part], title: str) -> Iterator[str]:
     for name, field in part.model_fields.items():
         inner = part_type(field)
         if inner is not None:
-            yield from _section(inner, f"`{below(part.section, name)}`")
+            yield from _section(inner, f"`{below(part.section, name)}`", field.description or "")
 
 
 def _row(part: type[Part], name: str, field: FieldInfo) -> str:
@@ -95,8 +112,8 @@ def _row(part: type[Part], name: str, field: FieldInfo) -> str:
         allowed, default = allowed_in(field.metadata).text, _default(field)
     else:
         link = f"[a mapping](#{inner.section.replace('.', '')})"
-        allowed = link if field.is_required() or field.default is not None else f"null | {link}"
-        default = _default(field) if field.default is None else _of_its_keys(inner)
+        allowed = f"null | {link}" if may_be_null(field) else link
+        default = _default(field) if may_be_null(field) else _of_its_keys(inner)
     cells = (f"`{below(part.section, name)}`", allowed, default, field.description or "")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
@@ -116,10 +133,6 @@ def _yaml_word(value: Any) -> str:
     if isinstance(value, str):
         return value
     return json.dumps(list(value) if isinstance(value, tuple) else value)
-
-
-def _first_line(part: type[Part]) -> str:
-    return (part.__doc__ or "").strip().splitlines()[0]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
 from itertools import combinations, pairwise
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -98,9 +99,7 @@ class DataSpec(Part):
         default=None,
         description="The time zone in which days and weeks are cut; null = the clock that the stamps show.",
     )
-    frequency: Annotated[
-        str, either(AUTO, text("a pandas offset in quotes where YAML needs them (W-THU, D, MS, h, 15min)"))
-    ] = Field(
+    frequency: Annotated[str, either(AUTO, text("a pandas offset (W-THU, D, MS, h, 15min)"))] = Field(
         default="auto",
         description="The step between two stamps; auto = read off the data; one coarser than the data "
         "aggregates it.",
@@ -294,6 +293,7 @@ class PreparationSpec(Part):
     )
 
 
+@lru_cache(maxsize=1)
 def _countries() -> dict[str, list[str]]:
     """Two-letter code -> subdivisions, of the countries whose holidays are known."""
     from holidays import list_supported_countries
@@ -305,9 +305,10 @@ def _nearest_country(value: str) -> str:
     """The code of the country whose code or name is nearest (USA, germany, us)."""
     from holidays.registry import COUNTRIES
 
-    words = {code.lower(): code for code in sorted(_countries())}
+    words: dict[str, str] = {}
     for module, (_, code, *aliases) in sorted(COUNTRIES.items()):
-        words.update(dict.fromkeys((module.replace("_", " "), *(alias.lower() for alias in aliases)), code))
+        words.update(dict.fromkeys((*(alias.lower() for alias in aliases), module.replace("_", " ")), code))
+    words.update({code.lower(): code for code in sorted(_countries())})
     near = words.get(value.lower()) or words.get(nearest(value.lower(), list(words)) or "")
     return f"did you mean {near}?" if near else ""
 
@@ -502,9 +503,17 @@ ENGINE_ADDRESS = re.compile(
 )
 
 
+def _engine_fits(value: str) -> bool:
+    return ENGINE_ADDRESS.fullmatch(value) is not None and "token=" not in value
+
+
 def _engine_advice(value: str) -> str:
     if value.startswith("local["):
-        return "local is this machine without Spark; for a local Spark session write spark, and set engine.workers"
+        return (
+            "local is this machine without Spark; for a local Spark session write spark, set engine.workers"
+        )
+    if "token=" in value:
+        return "the configuration is stored with every run: open the session with its token and write spark"
     return did_you_mean(value, ("local", "spark", "spark://HOST:PORT", "sc://HOST"))
 
 
@@ -517,7 +526,7 @@ class EngineSpec(Part):
         str,
         text(
             "local | spark | spark://HOST:PORT | sc://HOST",
-            lambda value: ENGINE_ADDRESS.fullmatch(value) is not None,
+            _engine_fits,
             _engine_advice,
         ),
     ] = Field(
@@ -539,6 +548,14 @@ def _alias_fits(value: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_-]{1,255}", value) is not None and not re.fullmatch(
         r"(?i)latest|v\d+", value
     )
+
+
+def _no_password(address: str) -> bool:
+    return re.match(r"[^:/]+://[^/@\s]*:[^/@\s]*@", address) is None
+
+
+def _password_advice(address: str) -> str:
+    return "the configuration is stored with every run: set MLFLOW_TRACKING_URI in the environment instead"
 
 
 class RegistrySpec(Part):
@@ -563,7 +580,10 @@ class RegistrySpec(Part):
         default=None,
         description="The MLflow experiment of the run; null = one with the registered model's name.",
     )
-    tracking_uri: Annotated[str | None, null_or(text("an address that MLflow opens"))] = Field(
+    tracking_uri: Annotated[
+        str | None,
+        null_or(text("an address that MLflow opens, without a password", _no_password, _password_advice)),
+    ] = Field(
         default=None,
         description="The MLflow server or store; null = MLFLOW_TRACKING_URI, else mlflow.db beside the runs.",
     )

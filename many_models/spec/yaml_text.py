@@ -40,6 +40,8 @@ class _Reader(yaml.SafeLoader):
     def compose_node(self, parent: Any, index: Any) -> Any:
         if self.check_event(yaml.AliasEvent):
             raise self._mistake("an alias (*name); write the value out")
+        if getattr(self._next(), "tag", None) is not None:
+            raise self._mistake("a tag (!name); write the plain value")
         self.depth += 1
         if self.depth > DEEPEST:
             raise self._mistake(f"more than {DEEPEST} levels")
@@ -48,8 +50,10 @@ class _Reader(yaml.SafeLoader):
         return node
 
     def _mistake(self, problem: str) -> yaml.MarkedYAMLError:
-        mark: Any = self.peek_event().start_mark  # type: ignore[no-untyped-call]
-        return yaml.MarkedYAMLError(problem=problem, problem_mark=mark)
+        return yaml.MarkedYAMLError(problem=problem, problem_mark=self._next().start_mark)
+
+    def _next(self) -> Any:
+        return self.peek_event()  # type: ignore[no-untyped-call]
 
     def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
         seen: set[Any] = set()
