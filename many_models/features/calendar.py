@@ -46,6 +46,9 @@ MONTHS_OF = {"month": 1, "quarter": 3, "half": 6}
 SECONDS_OF = {"hour": 3600, "minute": 60, "second": 1}
 """Fields that are cut from the time of day."""
 
+COVERED_BY_WAVES = ("half", "quarter", "month", "day_of_week", "weekend")
+"""Fields that the waves of the seasons describe already."""
+
 INDICATED = ("half", "quarter", "month", "week_of_month", "day_of_week", "weekend")
 """Fields that a linear model gets as indicators; waves carry the finer ones."""
 
@@ -96,7 +99,8 @@ class Calendar:
             return None
         names = FIELDS_BY_KIND.get(series.grid.frequency.kind, ())
         if wishes.style == "linear":
-            names = tuple(name for name in names if name in INDICATED)
+            covered = () if wishes.fourier == 0 else COVERED_BY_WAVES
+            names = tuple(name for name in names if name in INDICATED and name not in covered)
         if not names:
             return None
         wall = first_moments(Rows.past(series))

@@ -25,7 +25,7 @@ from many_models.learners.linear import (
     ridge,
     weighted_rows,
 )
-from many_models.panel.series import Floats, Forecast, Future, Series
+from many_models.panel.series import Bools, Floats, Forecast, Future, Series
 
 FEWEST = 8
 """Fewest values of a fit."""
@@ -55,15 +55,13 @@ class ArxModel:
     plan, slope, intercept
         Everything but lags, and its coefficients [c].
     lags, weights
-        Lags of the (differenced) target or of the errors, and their coefficients [p].
+        Lags of the target or of the errors, and their coefficients [p].
     variance
         Mean squared leave-one-out error one step ahead, on the learned scale.
     bounds
         Lowest and highest value the recursion may take.
     end
         Ordinal of the last value seen.
-    last
-        The last value on the learned scale (differenced models start from it).
     recent : [max(lags)]
         What the lags read, oldest first.
     """
@@ -79,7 +77,6 @@ class ArxModel:
     variance: float
     bounds: tuple[float, float]
     end: int
-    last: float
     recent: Floats
 
     @property
@@ -88,14 +85,9 @@ class ArxModel:
         return self.settings
 
     @property
-    def differenced(self) -> bool:
-        """Whether changes are learned instead of values."""
-        return bool(self.settings["difference"])
-
-    @property
     def tail(self) -> int:
         """How many last values `update` needs."""
-        return max(self.lags, default=0) + int(self.differenced)
+        return max(self.lags, default=0)
 
     def predict(self, future: Future) -> Forecast:
         """The forecast for the stamps of `future`, recursive where there are lags."""
@@ -132,27 +124,23 @@ class ArxModel:
                 now = walk[reach + t] + self.weights @ walk[back + t]
                 now[0] = min(max(now[0], low), high)
                 walk[reach + t] = now
-        value, answer = walk[reach:, 0], walk[reach:, 1]
-        if self.differenced:
-            value, answer = self.last + np.cumsum(value), np.cumsum(answer)
-        return value, self.variance * np.cumsum(answer**2)
+        return walk[reach:, 0], self.variance * np.cumsum(walk[reach:, 1] ** 2)
 
     def update(self, series: Series) -> ArxModel:
         """The same coefficients, moved to the end of `series`."""
-        recent, last = self._seen(series)
-        return replace(self, end=series.end, recent=recent, last=last)
+        return replace(self, end=series.end, recent=self._seen(series))
 
-    def _seen(self, series: Series) -> tuple[Floats, float]:
-        """What the lags read at the end of `series` [max(lags)], and its last value."""
-        if len(series) < max(1, self.tail):
-            raise LearnerError("TOO_SHORT", f"update needs {max(1, self.tail)} values")
-        part = series.tail(max(1, self.tail))
+    def _seen(self, series: Series) -> Floats:
+        """What the lags read at the end of `series` [max(lags)]."""
+        if not self.lags:
+            return np.empty(0)
+        if len(series) < self.tail:
+            raise LearnerError("TOO_SHORT", f"update needs {self.tail} values")
+        part = series.tail(self.tail)
         z = self.scale.forward(np.maximum(part.y, 0.0) if self.scale.log else part.y)
-        w = np.diff(z) if self.differenced else z
         if self.settings["lags"] == "errors":
-            w = w - self._outside(Rows.past(part))
-        reach = max(self.lags, default=0)
-        return w[len(w) - reach :].copy(), float(z[-1])
+            return z - self._outside(Rows.past(part))
+        return z.copy()
 
     def state(self) -> State:
         """The model as plain data."""
@@ -162,7 +150,7 @@ class ArxModel:
             "scale": self.scale.to_list(),
             "plan": self.plan.to_dict(),
             "lags": list(self.lags),
-            "numbers": np.array([self.intercept, self.variance, *self.bounds, self.last]),
+            "numbers": np.array([self.intercept, self.variance, *self.bounds]),
             "slope": self.slope,
             "weights": self.weights,
             "end": self.end,
@@ -190,15 +178,19 @@ class Arx:
         log = context.nonnegative and context.features.log is not False
         found: list[Candidate] = []
 
-        def add(name: str, lags: str, difference: bool, in_log: bool, known: bool) -> None:
-            settings = {"lags": lags, "difference": difference, "log": in_log, "known": known}
+        def add(name: str, lags: str, anchor: int, known: bool) -> None:
+            settings = {"lags": lags, "anchor": anchor, "log": log, "known": known}
             found.append(Candidate(f"arx_{name}", "arx", settings, known))
 
         if series.known:
-            add("known", "none", False, log, True)
-            add("known_errors", "errors", False, log, True)
-        add("joint", "joint", False, log, False)
-        add("change", "joint", True, log, False)
+            add("known", "none", 0, True)
+            add("known_errors", "errors", 0, True)
+        add("joint", "joint", 0, False)
+        add("last", "joint", 1, False)
+        if context.season > 1:
+            add("season", "joint", context.season, False)
+        add("errors", "errors", 0, False)
+        add("none", "none", 0, False)
         return tuple(found)
 
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> ArxModel:
@@ -207,40 +199,21 @@ class Arx:
         settings = dict(parameters)
         scale = TargetScale.of(series.y, bool(settings["log"]))
         z = scale.forward(series.y)
-        differenced, form = bool(settings["difference"]), str(settings["lags"])
         known = len(series.known) if settings["known"] else 0
-        w = np.diff(z) if differenced else z
-        skipped = len(z) - len(w)
         plan = _plan(series, settings, context)
-        x = plan.build(Rows.past(series))[skipped:]
-        observed = kept_rows(series.observed[skipped:], FEWEST - 1)
-        lags = _lags(series, form, len(w), context)
-        low, high = float(w.min()), float(w.max())
-        if form == "joint" and lags:
-            reach = max(lags)
-            both = np.concatenate([x[reach:], lag_matrix(w, lags)], axis=1)
-            rows = kept_rows(observed[reach:], FEWEST // 2)
-            fit = ridge(both[rows], w[reach:][rows])
-            slope, weights = fit.coefficients[: x.shape[1]].copy(), fit.coefficients[x.shape[1] :].copy()
-            intercept, variance = fit.intercept, fit.variance
-        else:
-            fit = ridge(x[observed], w[observed])
-            intercept, slope, variance = fit.intercept, fit.coefficients, fit.variance
-            weights = np.empty(0)
-            if form == "errors" and lags:
-                errors = w - intercept - weighted_rows(x, slope)
-                low, high = float(errors.min()), float(errors.max())
-                weights, variance = _error_weights(errors, lags)
-        margin = high - low
+        x = plan.build(Rows.past(series))
+        lags = _lags(series, settings, context)
+        fitted = _FORMS[str(settings["lags"])](z, x, series.observed, lags, int(settings["anchor"]))
+        margin = fitted.high - fitted.low
         model = ArxModel(
-            settings, known, scale, plan, intercept, slope, lags, weights, variance,
-            (low - margin, high + margin), series.end, 0.0, np.empty(0),
+            settings, known, scale, plan, fitted.intercept, fitted.slope, lags, fitted.weights,
+            fitted.variance, (fitted.low - margin, fitted.high + margin), series.end, np.empty(0),
         )  # fmt: skip
         return model.update(series)
 
     def load(self, state: State) -> ArxModel:
         """The model that gave this state."""
-        intercept, variance, low, high, last = (float(v) for v in state["numbers"])
+        intercept, variance, low, high = (float(v) for v in state["numbers"])
         return ArxModel(
             dict(state["settings"]),
             int(state["known"]),
@@ -253,7 +226,6 @@ class Arx:
             variance,
             (low, high),
             int(state["end"]),
-            last,
             np.asarray(state["recent"]),
         )
 
@@ -273,18 +245,68 @@ def _plan(series: Series, settings: dict[str, Any], context: FitContext) -> Feat
     return FeaturePlan.decide(series, wishes, names)
 
 
-def _lags(series: Series, form: str, length: int, context: FitContext) -> tuple[int, ...]:
-    if form == "none":
+def _lags(series: Series, settings: dict[str, Any], context: FitContext) -> tuple[int, ...]:
+    if settings["lags"] == "none":
         return ()
+    length = len(series)
     wanted = context.features.lags
-    if wanted is not None:
-        return tuple(sorted({lag for lag in wanted if 0 < lag <= length // 3}))
-    seasons = tuple(sorted({*series.grid.frequency.seasons, context.season} - {0, 1}))
-    return auto_lags(length, seasons)
+    if wanted is None:
+        seasons = tuple(sorted({*series.grid.frequency.seasons, context.season} - {0, 1}))
+        wanted = auto_lags(length, seasons)
+    anchor = int(settings["anchor"])
+    return tuple(sorted({lag for lag in (*wanted, anchor) if 0 < lag <= length // 3}))
 
 
-def _error_weights(errors: Floats, lags: tuple[int, ...]) -> tuple[Floats, float]:
-    """Coefficients of the lags of errors [p], without intercept, and the variance that is left."""
+@dataclass(frozen=True)
+class _Fitted:
+    """Coefficients of one form, the variance left, and the range of what the lags read."""
+
+    intercept: float
+    slope: Floats
+    weights: Floats
+    variance: float
+    low: float
+    high: float
+
+
+def _fit_outside(z: Floats, x: Floats, observed: Bools, lags: tuple[int, ...], anchor: int) -> _Fitted:
+    """Everything but lags."""
+    rows = kept_rows(observed, FEWEST // 2)
+    fit = ridge(x[rows], z[rows])
+    return _Fitted(fit.intercept, fit.coefficients, np.empty(0), fit.variance, float(z.min()), float(z.max()))
+
+
+def _fit_joint(z: Floats, x: Floats, observed: Bools, lags: tuple[int, ...], anchor: int) -> _Fitted:
+    """Lags and everything else at once."""
+    if not lags:
+        return _fit_outside(z, x, observed, lags, anchor)
+    reach = max(lags)
+    earlier = lag_matrix(z, lags)
+    target = z[reach:]
+    base = lags.index(anchor) if anchor in lags else None
+    if base is not None:
+        # Shrunk towards the anchor, not towards the mean: a ridge of changes against it.
+        target = target - earlier[:, base]
+        earlier = np.delete(earlier, base, axis=1) - earlier[:, [base]]
+    rows = kept_rows(observed[reach:], FEWEST // 2)
+    fit = ridge(np.concatenate([x[reach:], earlier], axis=1)[rows], target[rows])
+    slope, weights = fit.coefficients[: x.shape[1]].copy(), fit.coefficients[x.shape[1] :].copy()
+    if base is not None:
+        weights = np.insert(weights, base, 1.0 - float(weights.sum()))
+    return _Fitted(fit.intercept, slope, weights, fit.variance, float(z.min()), float(z.max()))
+
+
+def _fit_errors(z: Floats, x: Floats, observed: Bools, lags: tuple[int, ...], anchor: int) -> _Fitted:
+    """Everything but lags first, then the errors of that on their lags."""
+    first = _fit_outside(z, x, observed, lags, anchor)
+    if not lags:
+        return first
+    errors = z - first.intercept - weighted_rows(x, first.slope)
     reach = max(lags)
     fit = ridge(lag_matrix(errors, lags), errors[reach:])
-    return fit.coefficients, fit.variance
+    return _Fitted(
+        first.intercept, first.slope, fit.coefficients, fit.variance, float(errors.min()), float(errors.max())
+    )
+
+
+_FORMS = {"none": _fit_outside, "joint": _fit_joint, "errors": _fit_errors}
