@@ -140,6 +140,8 @@ def nearest(word: str, known: Sequence[str]) -> str | None:
     if not known:
         return None
     # A slip of the fingers first (tiem is time, not timezone), then a part of a longer word.
-    found = process.extractOne(word, known, scorer=OSA.normalized_similarity, score_cutoff=0.6)
-    found = found or process.extractOne(word, known, score_cutoff=60)
+    fold = str.casefold
+    found = process.extractOne(
+        word, known, scorer=OSA.normalized_similarity, processor=fold, score_cutoff=0.6
+    ) or process.extractOne(word, known, processor=fold, score_cutoff=60)
     return None if found is None else str(found[0])

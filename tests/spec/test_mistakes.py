@@ -1,0 +1,260 @@
+"""Every kind of mistake is refused, all at once, in words that help."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from many_models.errors import SpecError
+from many_models.spec import DataSpec, ForecastSettings, ForecastSpec, HolidaysSpec
+
+SMALLEST = {
+    "data": {"time": "when", "target": "sold", "series": ["shop", "item"]},
+    "forecast": {"horizon": 8},
+}
+JARGON = ("pydantic", "Input should", "type=", "errors.", "validation error", "literal_error")
+
+
+def tree_with(**settings):
+    """The smallest tree with values set at dotted paths; `__` stands for the dot."""
+    tree = copy.deepcopy(SMALLEST)
+    for dotted, value in settings.items():
+        *parents, last = dotted.split("__")
+        branch = tree
+        for parent in parents:
+            branch = branch.setdefault(parent, {})
+        branch[last] = value
+    return tree
+
+
+def problems_of(tree):
+    with pytest.raises(SpecError) as caught:
+        ForecastSpec.from_dict(tree)
+    assert not any(word in str(caught.value) for word in JARGON)
+    return {problem.where: problem for problem in caught.value.problems}
+
+
+REFUSED = [
+    ("name", ["", "a/b", "../x", "x" * 101, 5, None, ".hidden"]),
+    ("data__path", ["", 5, ["a"], "a\0b"]),
+    ("data__table", [5, ""]),
+    ("data__time", [None, 5, "", ["a"], True, "\ud800"]),
+    ("data__target", [None, 1.5, ""]),
+    ("data__series", [None, [], "", ["a", "a"], 5, [["a"]], {"a": 1}, [""]]),
+    ("data__group", [["other"], [5], {}]),
+    ("data__timezone", ["Europe/Berlim", "", 2, "../../etc/passwd", "/etc/passwd"]),
+    ("data__frequency", [1, None, ""]),
+    ("data__label", ["middle", None, True]),
+    ("data__absent", ["missing", 0]),
+    ("data__known", [None, [5], ["a", "a"]]),
+    ("data__context", [{"by": ["shop"]}, False]),
+    ("data__mask", [True, ["a"]]),
+    ("forecast__horizon", [0, -1, 1.5, "8", None, True, 10**9]),
+    ("forecast__quantiles", [[0], [1], [0.9, 0.1], [0.1, 0.1], ["a"], 0.5, [float("nan")], None, [1e-400]]),
+    ("forecast__gap", [-1, "0", 0.0]),
+    ("forecast__origin", ["all"]),
+    ("forecast__min", ["none", float("nan"), float("inf"), True, 10**400]),
+    ("forecast__max", ["none", [1]]),
+    ("forecast__totals", [[0], [9], 4, [4, 4]]),
+    ("preparation__impute", ["mean", None]),
+    ("preparation__short", ["keep"]),
+    ("preparation__outliers", ["remove"]),
+    ("preparation__aggregate", ["sum", None, [1]]),
+    ("preparation__aggregate__target", ["total"]),
+    ("features__lags", [[0], [1.5], [], "1", 3, None, [1, 1]]),
+    ("features__windows", [[1], [], "all"]),
+    ("features__calendar", ["on", True, None]),
+    ("features__holidays", ["US", ["US"], False]),
+    ("features__fourier", [0, -1, 1.5, "three", True]),
+    ("features__transforms", ["sqrt"]),
+    ("events", [{"path": "x"}, [], "x"]),
+    ("learners__preset", ["quick", None]),
+    ("learners__allow", [["lightgmb"], [], {"ets": 1}, "prophett"]),
+    ("learners__block", [[5]]),
+    ("validation__folds", [-1, 21, "six", 2.0, True]),
+    ("validation__step", [0, "half"]),
+    ("validation__metric", ["r2", "MASE", None]),
+    ("validation__weights", ["sales"]),
+    ("ensemble__combine", ["vote"]),
+    ("ensemble__stack", [True, None, 0]),
+    ("budget__seconds_per_group", [0, -1, "60", float("inf"), float("nan"), True]),
+    ("budget__seconds_total", [0, "auto"]),
+    ("budget__max_failed_fraction", [-0.1, 1.1, None, "5 %"]),
+    ("engine__kind", ["local[2]", "spark://host", "sc://", "yarn", "", None, "sc://h/;token=secret"]),
+    ("engine__workers", [0, "all", 1.5]),
+    ("engine__staging", [5, ""]),
+    ("registry__name", ["a/b", "a:b", 5]),
+    ("registry__alias", ["latest", "v1", "V12", "a b", "", None]),
+    ("registry__tracking_uri", [5, "", "postgresql://me:secret@host/db"]),
+    ("registry__wheel", [5]),
+    ("seed", [-1, 1.5, "0", None, True, 2**63]),
+]
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value"), [(dotted, value) for dotted, values in REFUSED for value in values]
+)
+def test_a_value_that_is_not_allowed_is_refused_where_it_stands(dotted, value):
+    found = problems_of(tree_with(**{dotted: value}))
+    where = dotted.replace("__", ".")
+    assert [place for place in found if place == where or place.startswith(where + "[")], found
+    assert all(problem.found and problem.allowed for problem in found.values())
+
+
+@pytest.mark.parametrize(
+    "section", [name for name in ForecastSpec.model_fields if name not in ("name", "seed", "events")]
+)
+@pytest.mark.parametrize("value", [None, 5, "text", []])
+def test_a_section_that_is_no_mapping_is_refused(section, value):
+    problem = problems_of({**SMALLEST, section: value})[section]
+    assert "a mapping with the keys" in problem.allowed
+
+
+def test_every_setting_has_a_value_that_is_refused_here():
+    tried = {dotted.split("__")[0] + "." + dotted.split("__")[-1] for dotted, _ in REFUSED}
+    for name, field in ForecastSpec.model_fields.items():
+        part = field.annotation
+        for key in getattr(part, "model_fields", {}):
+            assert f"{name}.{key}" in tried or key in ("past", "static", "closed", "experiment"), (
+                f"{name}.{key}"
+            )
+
+
+def test_all_problems_are_reported_at_once():
+    tree = tree_with(
+        data__label="mid", forecast__horizon=0, engine__kind="yarn", learners__allow=["etz"], sed=1
+    )
+    del tree["data"]["time"]
+    assert set(problems_of(tree)) == {
+        "data.label",
+        "data.time",
+        "engine.kind",
+        "forecast.horizon",
+        "learners.allow[0]",
+        "sed",
+    }
+
+
+def test_what_is_missing_is_named_down_to_the_key():
+    assert set(problems_of({})) == {"data.time", "data.target", "data.series", "forecast.horizon"}
+    assert problems_of({})["data.time"].found == "nothing"
+
+
+@pytest.mark.parametrize(
+    ("tree", "where", "advice"),
+    [
+        (tree_with(data__tiem="a"), "data.tiem", "did you mean data.time?"),
+        (tree_with(data__Target="a"), "data.Target", "did you mean data.target?"),
+        (tree_with(forcast={}), "forcast", "did you mean forecast?"),
+        (tree_with(features__calender="off"), "features.calender", "did you mean features.calendar?"),
+        (
+            tree_with(features__holidays={"contry": "US"}),
+            "features.holidays.contry",
+            "features.holidays.country?",
+        ),
+        (tree_with(horizon=8), "horizon", "move it to forecast.horizon"),
+        (tree_with(data__quantiles=[0.5]), "data.quantiles", "move it to forecast.quantiles"),
+        (tree_with(data__qqqqqqqq=1), "data.qqqqqqqq", "remove it"),
+    ],
+)
+def test_an_unknown_key_names_the_nearest_known_one(tree, where, advice):
+    problem = problems_of(tree)[where]
+    assert problem.found == "an unknown key"
+    assert advice in problem.action
+
+
+def test_a_key_that_is_no_text_is_unknown():
+    assert "5" in problems_of({**SMALLEST, 5: 1})
+
+
+@pytest.mark.parametrize(
+    ("dotted", "value", "advice"),
+    [
+        ("learners__allow", ["lightgmb"], "lightgbm"),
+        ("data__timezone", "Europe/Berlim", "Europe/Berlin"),
+        ("validation__metric", "MASE", "mase"),
+        ("data__group", ["shp"], "shop"),
+        ("engine__kind", "local[4]", "engine.workers"),
+        ("features__holidays", {"country": "USA"}, "US?"),
+        ("features__holidays", {"country": "Germany"}, "DE?"),
+        ("features__holidays", {"country": "us"}, "US?"),
+        ("data__frequency", 1, "quotes"),
+        ("data__context", {"by": ["shop"]}, "later release"),
+    ],
+)
+def test_the_message_says_what_was_probably_meant(dotted, value, advice):
+    assert any(advice in problem.action for problem in problems_of(tree_with(**{dotted: value})).values())
+
+
+@pytest.mark.parametrize("role", ["target", "series", "known", "past", "static", "mask", "closed"])
+def test_a_column_has_one_role(role):
+    value = "when" if role in ("target", "mask", "closed") else ["when"]
+    problem = problems_of(tree_with(**{f"data__{role}": value}))[f"data.{role}"]
+    assert "time already" in problem.found
+
+
+def test_each_overlap_is_a_problem_of_its_own():
+    found = problems_of(
+        tree_with(data__known=["a", "b"], data__past=["a"], data__static=["b"], data__mask="sold")
+    )
+    assert set(found) == {"data.past", "data.static", "data.mask"}
+
+
+def test_overlaps_are_found_beside_other_mistakes_of_the_section():
+    found = problems_of(tree_with(data__known=["a"], data__past=["a"], data__label="mid", data__nope=1))
+    assert set(found) == {"data.past", "data.label", "data.nope"}
+
+
+def test_a_table_and_a_path_are_one_too_many():
+    assert "data.table" in problems_of(tree_with(data__path="a.csv", data__table="a.b.c"))
+
+
+def test_bounds_must_leave_room():
+    assert "forecast.max" in problems_of(tree_with(forecast__min=5, forecast__max=5))
+
+
+def test_a_learner_is_not_both_allowed_and_blocked():
+    assert "learners.block" in problems_of(tree_with(learners__allow=["ets", "theta"], learners__block="ets"))
+
+
+def test_a_subdivision_belongs_to_its_one_country():
+    several = {"country": ["US", "DE"], "subdivision": "BY"}
+    assert "features.holidays.subdivision" in problems_of(tree_with(features__holidays=several))
+    wrong = {"country": "DE", "subdivision": "CA"}
+    assert "BY" in problems_of(tree_with(features__holidays=wrong))["features.holidays.subdivision"].allowed
+
+
+def test_parts_built_in_python_refuse_in_the_same_words():
+    with pytest.raises(SpecError, match=r"^data\.target: found 't', which is time already"):
+        DataSpec(time="t", target="t", series=["x"])
+    with pytest.raises(SpecError, match=r"^features\.holidays\.country\[0\]"):
+        HolidaysSpec(country="XX")
+    with pytest.raises(SpecError, match=r"forecast\.horizon: found 0"):
+        ForecastSpec(data=SMALLEST["data"], forecast={"horizon": 0})
+    with pytest.raises(SpecError, match=r"forecast\.horizon: found nothing"):
+        ForecastSettings()
+    with pytest.raises(SpecError, match=r"data: found ForecastSettings"):
+        ForecastSpec(data=ForecastSettings(horizon=1), forecast=ForecastSettings(horizon=1))
+
+
+def test_a_message_stays_short_whatever_was_found():
+    endless: list[object] = []
+    endless.append(endless)
+    found = problems_of(
+        tree_with(data__time="x" * 100_000, data__series=endless, data__target=["y"] * 10_000)
+    )
+    assert all(len(str(problem)) < 500 for problem in found.values())
+
+
+def test_the_source_is_named_in_front_of_each_problem(tmp_path: Path):
+    path = tmp_path / "shop.yaml"
+    path.write_text("data: {time: a}\n")
+    with pytest.raises(SpecError) as caught:
+        ForecastSpec.from_yaml(path)
+    assert {problem.where for problem in caught.value.problems} == {
+        f"{path}: data.target",
+        f"{path}: data.series",
+        f"{path}: forecast.horizon",
+    }
