@@ -1,0 +1,448 @@
+"""Direct regression on features: an elastic net and LightGBM.
+
+One model answers all steps of the horizon: each training row is seen from one of the steps
+before it, in turn, so that lags and windows are as old there as they will be in the forecast.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+import numpy as np
+
+from many_models.errors import LearnerError
+from many_models.features.base import Style, Wishes
+from many_models.features.plan import FeaturePlan
+from many_models.features.rows import Positions, Rows
+from many_models.learners.base import Candidate, FitContext, LearnerInfo, Parameters, State
+from many_models.learners.linear import (
+    TargetScale,
+    check_future,
+    check_target,
+    standardise,
+    weighted_rows,
+)
+from many_models.learners.trees import Trees
+from many_models.panel.series import Floats, Forecast, Future, Series
+
+FEWEST = 12
+"""Fewest values of a fit."""
+MOST_ROWS = 4000
+"""More training rows than this are not drawn from one series; the newest are kept."""
+ENOUGH_ROWS = 200
+"""Shorter series are seen from several steps per value until there are about so many rows."""
+MEAN_OVER_MEDIAN = (0.5, 2.0)
+"""Between these a mean lies, as a multiple of its median."""
+
+OUTSIDE = ("fourier", "calendar", "holidays")
+HISTORY = ("lags", "windows")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What both regressions know of a series besides their coefficients.
+
+    Attributes
+    ----------
+    level
+        How many last values make the level that targets and lags are relative to; 0 = none.
+    known
+        Number of known covariates that a forecast needs.
+    """
+
+    scale: TargetScale
+    plan: FeaturePlan
+    level: int
+    known: int
+
+    @property
+    def memory(self) -> int:
+        """How many last values a forecast reads."""
+        return max(self.plan.memory, self.level)
+
+    def rows(self, rows: Rows) -> tuple[Floats, Floats]:
+        """The features of `rows` [n, c] and the level of each row [n]."""
+        if self.level == 0:
+            return self.plan.build(rows), rows.level
+        block = rows.y[np.maximum(rows.cutoff[:, None] - np.arange(self.level), 0)]
+        level = block.mean(axis=1)
+        return self.plan.build(rows.relative_to(level)), level
+
+    def recent(self, series: Series) -> Floats:
+        """The last values that a forecast reads, on the learned scale [memory]."""
+        if len(series) < self.memory:
+            raise LearnerError("TOO_SHORT", f"update needs {self.memory} values")
+        y = series.y[len(series) - self.memory :]
+        return self.scale.forward(np.maximum(y, 0.0) if self.scale.log else y)
+
+    def state(self) -> State:
+        """The frame as plain data."""
+        return {
+            "scale": self.scale.to_list(),
+            "plan": self.plan.to_dict(),
+            "level": self.level,
+            "known": self.known,
+        }
+
+    @classmethod
+    def load(cls, state: State) -> Frame:
+        """The frame that gave this state."""
+        return cls(
+            TargetScale.from_list(state["scale"]),
+            FeaturePlan.from_dict(state["plan"]),
+            int(state["level"]),
+            int(state["known"]),
+        )
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """Features, targets and weights to learn from.
+
+    Attributes
+    ----------
+    x : [n, c]
+        Features.
+    z : [n]
+        Targets on the learned scale, relative to `level`.
+    level : [n]
+        Level of each row.
+    y : [n]
+        Targets as they were observed.
+    """
+
+    x: Floats
+    z: Floats
+    level: Floats
+    y: Floats
+
+
+def frame_of(series: Series, parameters: Parameters, context: FitContext, style: Style) -> Frame:
+    """The scale and the feature plan for a training part."""
+    wishes = Wishes(
+        style,
+        context.season,
+        context.gap + context.horizon,
+        context.features.lags,
+        context.features.windows,
+        context.features.calendar,
+        context.features.fourier,
+        context.features.holidays,
+    )
+    names: tuple[str, ...] = OUTSIDE
+    names += HISTORY if parameters["history"] else ()
+    names += ("covariates",) if parameters["known"] else ()
+    plan = FeaturePlan.decide(series, wishes, names)
+    level = int(parameters["level"]) if parameters["history"] else 0
+    known = len(series.known) if parameters["known"] else 0
+    return Frame(TargetScale.of(series.y, bool(parameters["log"])), plan, level, known)
+
+
+def seen_from(count: int, first: int, horizon: int) -> tuple[Positions, Positions]:
+    """Target positions and steps of the training rows [n] each, for `count` values.
+
+    Every value is a target at least once; the steps come in turn, so that all are equally
+    often met without `horizon` times as many rows.
+    """
+    targets = np.arange(first, count, dtype=np.int64)
+    copies = max(1, min(horizon, -(-ENOUGH_ROWS // max(1, len(targets)))))
+    spread = max(1, horizon // copies)
+    steps = [(targets + copy * spread) % horizon + 1 for copy in range(copies)]
+    return np.tile(targets, copies)[-MOST_ROWS:], np.concatenate(steps)[-MOST_ROWS:]
+
+
+def lesson_of(series: Series, frame: Frame, context: FitContext) -> Lesson:
+    """The training rows of `series` that were observed.
+
+    Raises
+    ------
+    LearnerError
+        `TOO_SHORT` where too few rows are left behind the lags.
+    """
+    z = frame.scale.forward(series.y)
+    if frame.memory == 0:
+        targets = np.arange(max(0, len(z) - MOST_ROWS), len(z), dtype=np.int64)
+        steps = np.ones_like(targets)
+    else:
+        lags = [family.memory for family in frame.plan.families if family.name == "lags"]
+        first = max(1, *lags) if lags else 1
+        targets, steps = seen_from(len(z), first, context.horizon)
+        early = targets - steps - context.gap < first - 1
+        targets, steps = targets[~early], steps[~early]
+    kept = series.observed[targets]
+    if int(kept.sum()) < FEWEST // 2:
+        raise LearnerError("TOO_SHORT", "too few observed values behind the lags")
+    targets, steps = targets[kept], steps[kept]
+    x, level = frame.rows(Rows.training(series, z, steps, targets, context.gap))
+    return Lesson(x, z[targets] - level, level, series.y[targets])
+
+
+def mean_over_median(y: Floats, median: Floats) -> float:
+    """How much larger the total of the targets was than that of their fitted medians."""
+    total = float(median.sum())
+    if not total > 0.0 or float(y.min()) < 0.0:
+        return 1.0
+    return float(np.clip(float(y.sum()) / total, *MEAN_OVER_MEDIAN))
+
+
+@dataclass(frozen=True)
+class RegressionModel:
+    """A fitted regression: its frame, its coefficients or trees, and what its lags read."""
+
+    settings: Parameters
+    frame: Frame
+    core: LinearCore | Trees
+    factor: float
+    """Mean over median."""
+    end: int
+    recent: Floats
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters of the fit."""
+        return self.settings
+
+    @property
+    def tail(self) -> int:
+        """How many last values `update` needs."""
+        return self.frame.memory
+
+    def predict(self, future: Future) -> Forecast:
+        """The forecast for the stamps of `future`, all steps at once."""
+        check_future(future, self.end, self.frame.known)
+        if len(future) == 0:
+            return Forecast.point(np.empty(0))
+        x, level = self.frame.rows(Rows.future(future, self.recent, self.end))
+        median = self.frame.scale.backward(self.core.predict(x) + level)
+        return Forecast.point(median * self.factor, median)
+
+    def update(self, series: Series) -> RegressionModel:
+        """The same coefficients, moved to the end of `series`."""
+        return replace(self, end=series.end, recent=self.frame.recent(series))
+
+    def state(self) -> State:
+        """The model as plain data."""
+        return {
+            "settings": dict(self.settings),
+            "frame": self.frame.state(),
+            "core": self.core.state(),
+            "factor": self.factor,
+            "end": self.end,
+            "recent": self.recent,
+        }
+
+
+@dataclass(frozen=True)
+class LinearCore:
+    """Intercept and the coefficients of the columns that have one.
+
+    Attributes
+    ----------
+    used : [u]
+        Positions of the columns.
+    slope : [u]
+        Their coefficients.
+    low, high
+        Bounds of the answer: the trained range, widened by itself on both sides.
+    """
+
+    intercept: float
+    used: Positions
+    slope: Floats
+    low: float
+    high: float
+
+    def predict(self, x: Floats) -> Floats:
+        """The linear answer for features [n, c] -> [n]."""
+        answer = self.intercept + weighted_rows(x[:, self.used], self.slope)
+        return np.clip(answer, self.low, self.high)
+
+    def state(self) -> State:
+        """The coefficients as plain data."""
+        return {
+            "numbers": np.array([self.intercept, self.low, self.high]),
+            "used": self.used.astype(np.int32),
+            "slope": self.slope,
+        }
+
+    @classmethod
+    def load(cls, state: State) -> LinearCore:
+        """The coefficients that gave this state."""
+        intercept, low, high = (float(v) for v in state["numbers"])
+        used = np.asarray(state["used"]).astype(np.int64)
+        return cls(intercept, used, np.asarray(state["slope"]), low, high)
+
+
+def _load(state: State, core: LinearCore | Trees) -> RegressionModel:
+    return RegressionModel(
+        dict(state["settings"]),
+        Frame.load(state["frame"]),
+        core,
+        float(state["factor"]),
+        int(state["end"]),
+        np.asarray(state["recent"]),
+    )
+
+
+def _candidates(name: str, series: Series, context: FitContext) -> tuple[Candidate, ...]:
+    """One candidate with the known covariates where there are some, one without."""
+    if len(series) < FEWEST:
+        return ()
+    log = context.nonnegative and context.features.log is not False
+    level = 4
+    found = []
+    if series.known:
+        known = {"history": False, "known": True, "log": log, "level": level}
+        found.append(Candidate(f"{name}_known", name, known, True))
+        known = {"history": True, "known": True, "log": log, "level": level}
+        found.append(Candidate(f"{name}_known_history", name, known, True))
+    plain = {"history": True, "known": False, "log": log, "level": level}
+    found.append(Candidate(name, name, plain))
+    return tuple(found)
+
+
+@dataclass(frozen=True)
+class ElasticNet:
+    """Linear regression on features, with a penalty that leaves columns out."""
+
+    info: ClassVar[LearnerInfo] = LearnerInfo(
+        name="elastic_net",
+        title="Elastic net on lags, windows, calendar and covariates",
+        reference="Zou and Hastie (2005), J. R. Statist. Soc. B 67(2)",
+        min_length=FEWEST,
+        cost="cheap",
+        uses_known=True,
+    )
+
+    def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
+        """One with known covariates where there are some, one without."""
+        return _candidates("elastic_net", series, context)
+
+    def fit(self, series: Series, parameters: Parameters, context: FitContext) -> RegressionModel:
+        """The coefficients at the penalty that the corrected information criterion prefers."""
+        check_target(series, FEWEST)
+        frame = frame_of(series, parameters, context, "linear")
+        lesson = lesson_of(series, frame, context)
+        core = elastic_net(lesson.x, lesson.z)
+        median = frame.scale.backward(core.predict(lesson.x) + lesson.level)
+        factor = mean_over_median(lesson.y, median) if frame.scale.log else 1.0
+        return RegressionModel(dict(parameters), frame, core, factor, series.end, frame.recent(series))
+
+    def load(self, state: State) -> RegressionModel:
+        """The model that gave this state."""
+        return _load(state, LinearCore.load(state["core"]))
+
+
+L1_SHARE = 0.5
+PATH_LENGTH = 12
+PATH_END = 0.003
+"""The smallest penalty of the path, as a share of the one that leaves every column out."""
+
+
+def elastic_net(x: Floats, z: Floats) -> LinearCore:
+    """The elastic net of `z` [n] on `x` [n, c] at the penalty with the lowest AICc.
+
+    Degrees of freedom are the columns with a coefficient (Zou, Hastie and Tibshirani 2007).
+    """
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import enet_path
+
+    standard, means, scales, centre = standardise(x, z)
+    low, high = float(z.min()), float(z.max())
+    margin = high - low
+    count = len(z)
+    target = z - centre
+    products = standard.T @ target
+    strongest = float(np.abs(products).max(initial=0.0)) / count / L1_SHARE
+    if not strongest > 1e-12:
+        return LinearCore(centre, np.empty(0, np.int64), np.empty(0), low - margin, high + margin)
+    alphas = strongest * np.geomspace(1.0, PATH_END, PATH_LENGTH)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        _, path, _ = enet_path(
+            np.asfortranarray(standard), target, l1_ratio=L1_SHARE, alphas=alphas,
+            precompute=standard.T @ standard, Xy=products, check_input=False, max_iter=200, tol=1e-3,
+        )  # fmt: skip
+    squares = ((target[:, None] - standard @ path) ** 2).mean(axis=0)
+    size = 2.0 + (path != 0.0).sum(axis=0)
+    room = np.maximum(count - size - 1.0, 0.5)
+    criterion = count * np.log(np.maximum(squares, 1e-12)) + 2.0 * size * count / room
+    slope = np.asarray(path[:, int(np.argmin(criterion))])
+    used = np.flatnonzero(slope)
+    kept = slope[used] / scales[used]
+    return LinearCore(centre - float((kept * means[used]).sum()), used, kept, low - margin, high + margin)
+
+
+@dataclass(frozen=True)
+class LightGBM:
+    """Boosted trees on features, with the absolute error as loss."""
+
+    info: ClassVar[LearnerInfo] = LearnerInfo(
+        name="lightgbm",
+        title="LightGBM on lags, windows, calendar and covariates",
+        reference="Ke et al. (2017), NeurIPS 30",
+        min_length=FEWEST,
+        cost="moderate",
+        uses_known=True,
+    )
+
+    def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
+        """One with known covariates where there are some, one without."""
+        return _candidates("lightgbm", series, context)
+
+    def fit(self, series: Series, parameters: Parameters, context: FitContext) -> RegressionModel:
+        """The trees, at fixed settings."""
+        check_target(series, FEWEST)
+        frame = frame_of(series, parameters, context, "tree")
+        lesson = lesson_of(series, frame, context)
+        trees = boosted_trees(lesson, context)
+        median = frame.scale.backward(trees.predict(lesson.x) + lesson.level)
+        factor = mean_over_median(lesson.y, median)
+        return RegressionModel(dict(parameters), frame, trees, factor, series.end, frame.recent(series))
+
+    def load(self, state: State) -> RegressionModel:
+        """The model that gave this state."""
+        return _load(state, Trees.load(state["core"]))
+
+
+TREES = 80
+BOOSTING: dict[str, Any] = {
+    "objective": "regression_l1",
+    "learning_rate": 0.08,
+    "num_leaves": 8,
+    "min_data_in_leaf": 5,
+    "max_bin": 63,
+    "min_data_in_bin": 1,
+    "lambda_l2": 1.0,
+    "feature_fraction": 0.8,
+    "deterministic": True,
+    "force_row_wise": True,
+    "feature_pre_filter": False,
+    "num_threads": 1,
+    "verbosity": -1,
+}
+
+
+def boosted_trees(lesson: Lesson, context: FitContext) -> Trees:
+    """Trees fitted to a lesson, in single precision.
+
+    Raises
+    ------
+    LearnerError
+        `DEADLINE` when the time is over.
+    """
+    import lightgbm
+
+    x, z = lesson.x, lesson.z
+    if x.shape[1] == 0:
+        x = np.zeros((len(z), 1))
+    settings = {**BOOSTING, "seed": context.seed % 2**31}
+    booster = lightgbm.Booster(settings, lightgbm.Dataset(x, z, params=settings))
+    for round_ in range(TREES):
+        if round_ % 16 == 15 and context.deadline.passed:
+            raise LearnerError("DEADLINE")
+        if booster.update():
+            break
+    return Trees.of(booster).single()

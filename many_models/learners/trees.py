@@ -1,0 +1,230 @@
+"""Boosted trees as plain arrays, and the few lines of NumPy that predict with them.
+
+The same lines predict in training and after loading, so both agree bit for bit, and no
+library's own format is ever stored or read back.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from many_models.errors import DamagedError
+from many_models.learners.base import State
+from many_models.panel.series import Floats
+
+if TYPE_CHECKING:
+    import lightgbm
+
+Ints = npt.NDArray[np.int64]
+
+CATEGORICAL, DEFAULT_LEFT, MISSING_SHIFT = 1, 2, 2
+"""Bits of LightGBM's decision_type; the two above MISSING_SHIFT say what counts as missing."""
+MISSING_NAN = 2
+
+
+@dataclass(frozen=True)
+class Trees:
+    """A sum of decision trees over numeric features.
+
+    Attributes
+    ----------
+    leaves : [T]
+        Leaves of each tree; a tree of L leaves has L - 1 splits.
+    feature, threshold, left_if_nan : [S]
+        Splits of all trees in order: left where x <= threshold, or where x is NaN and the flag is set.
+    left, right : [S]
+        Children, counted within the tree: a split below L - 1, else leaf number + L - 1.
+    value : [sum of leaves]
+        What a leaf adds, leaves of all trees in order.
+    """
+
+    leaves: Ints
+    feature: Ints
+    threshold: Floats
+    left_if_nan: npt.NDArray[np.bool_]
+    left: Ints
+    right: Ints
+    value: Floats
+
+    @classmethod
+    def of(cls, booster: lightgbm.Booster) -> Trees:
+        """The trees of a fitted LightGBM model without categorical splits, exactly."""
+        return _parse(booster.model_to_string())
+
+    def single(self) -> Trees:
+        """The same trees with thresholds and leaves in single precision, half the size when stored."""
+        return Trees(
+            self.leaves,
+            self.feature,
+            _single(self.threshold),
+            self.left_if_nan,
+            self.left,
+            self.right,
+            _single(self.value),
+        )
+
+    def predict(self, x: Floats) -> Floats:
+        """The sum over trees for features [n, c] -> [n]."""
+        if len(self.leaves) == 0 or len(x) == 0:
+            return np.zeros(len(x))
+        table = _table(self)
+        row = np.arange(len(x))[:, None]
+        node = np.broadcast_to(table.root, (len(x), len(table.root)))
+        for _ in range(table.depth):
+            seen = x[row, table.feature[node]]
+            goes_left = (seen <= table.threshold[node]) | (np.isnan(seen) & table.left_if_nan[node])
+            node = np.where(goes_left, table.left[node], table.right[node])
+        return np.asarray(np.ascontiguousarray(table.value[node]).sum(axis=1))
+
+    def state(self) -> State:
+        """The trees as plain arrays; numbers of `single()` trees lose nothing."""
+        return {
+            "leaves": self.leaves.astype(np.uint8),
+            "feature": _narrow(self.feature),
+            "threshold": self.threshold.astype("<f4").view(np.uint8),
+            "left_if_nan": np.packbits(self.left_if_nan),
+            "left": self.left.astype(np.uint8),
+            "right": self.right.astype(np.uint8),
+            "value": self.value.astype("<f4").view(np.uint8),
+        }
+
+    @classmethod
+    def load(cls, state: State) -> Trees:
+        """The `single()` trees that gave this state.
+
+        Raises
+        ------
+        DamagedError
+            Where arrays do not fit together; no tree of a damaged state is ever walked.
+        """
+        leaves = np.asarray(state["leaves"]).astype(np.int64)
+        splits = int((leaves - 1).sum())
+        trees = cls(
+            leaves,
+            np.asarray(state["feature"]).astype(np.int64),
+            np.asarray(state["threshold"]).view("<f4").astype(np.float64),
+            np.unpackbits(np.asarray(state["left_if_nan"]), count=splits).astype(np.bool_),
+            np.asarray(state["left"]).astype(np.int64),
+            np.asarray(state["right"]).astype(np.int64),
+            np.asarray(state["value"]).view("<f4").astype(np.float64),
+        )
+        _check(trees)
+        return trees
+
+
+def _single(x: Floats) -> Floats:
+    return x.astype(np.float32).astype(np.float64)
+
+
+def _narrow(x: Ints) -> npt.NDArray[Any]:
+    return x.astype(np.uint8) if len(x) == 0 or int(x.max()) < 256 else x.astype(np.int32)
+
+
+def _check(trees: Trees) -> None:
+    """Nothing, where every child exists and comes after its parent, so that each walk ends."""
+    splits = trees.leaves - 1
+    total, sizes = int(splits.sum()), {len(trees.feature), len(trees.threshold), len(trees.left)}
+    fits = (
+        (len(trees.leaves) == 0 or int(trees.leaves.min()) >= 1)
+        and sizes | {len(trees.right)} == {total}
+        and len(trees.value) == int(trees.leaves.sum())
+    )
+    if fits and total:
+        own = np.arange(total) - np.repeat(np.cumsum(splits) - splits, splits)
+        last = np.repeat(2 * splits, splits)
+        fits = all(bool(((own < child) & (child <= last)).all()) for child in (trees.left, trees.right))
+    if not fits:
+        raise DamagedError("the arrays of a tree model do not fit together")
+
+
+@dataclass(frozen=True)
+class _Table:
+    """Splits and leaves of all trees as one table of nodes; a leaf is its own child."""
+
+    root: Ints
+    depth: int
+    feature: Ints
+    threshold: Floats
+    left_if_nan: npt.NDArray[np.bool_]
+    left: Ints
+    right: Ints
+    value: Floats
+
+
+def _table(trees: Trees) -> _Table:
+    splits = trees.leaves - 1
+    sizes = splits + trees.leaves
+    root = np.cumsum(sizes) - sizes
+    total = int(sizes.sum())
+    own = np.arange(total) - np.repeat(root, sizes)
+    is_split = own < np.repeat(splits, sizes)
+    start = np.repeat(root, splits)
+    left, right = np.arange(total), np.arange(total)
+    left[is_split], right[is_split] = trees.left + start, trees.right + start
+    feature = np.zeros(total, dtype=np.int64)
+    feature[is_split] = trees.feature
+    threshold, value = np.zeros(total), np.zeros(total)
+    threshold[is_split], value[~is_split] = trees.threshold, trees.value
+    left_if_nan = np.zeros(total, dtype=np.bool_)
+    left_if_nan[is_split] = trees.left_if_nan
+    return _Table(
+        root, _depth(left, right, root, is_split), feature, threshold, left_if_nan, left, right, value
+    )
+
+
+def _depth(left: Ints, right: Ints, root: Ints, is_split: npt.NDArray[np.bool_]) -> int:
+    """How many splits the longest walk passes."""
+    depth, level = 0, root[is_split[root]]
+    while len(level):
+        depth += 1
+        children = np.concatenate([left[level], right[level]])
+        level = children[is_split[children]]
+    return depth
+
+
+def _parse(text: str) -> Trees:
+    """The trees in the text that LightGBM wrote in this process."""
+    feature: list[str] = []
+    threshold: list[str] = []
+    decision: list[str] = []
+    left: list[str] = []
+    right: list[str] = []
+    value: list[str] = []
+    leaves: list[int] = []
+    for block in text.split("\nTree=")[1:]:
+        fields = dict(line.split("=", 1) for line in block.split("\n\n", 1)[0].split("\n")[1:] if "=" in line)
+        leaves.append(int(fields["num_leaves"]))
+        value += fields["leaf_value"].split()
+        if leaves[-1] > 1:
+            feature += fields["split_feature"].split()
+            threshold += fields["threshold"].split()
+            decision += fields["decision_type"].split()
+            left += fields["left_child"].split()
+            right += fields["right_child"].split()
+    count = np.array(leaves, dtype=np.int64)
+    splits = np.repeat(count - 1, count - 1)
+    border = np.array(threshold, dtype=np.float64)
+    kind = np.array(decision, dtype=np.int64)
+    if bool((kind & CATEGORICAL).any()):
+        raise ValueError("trees with categorical splits have no plain arrays here")
+    # Where NaN was never seen in training LightGBM reads it as 0.
+    as_zero = (kind >> MISSING_SHIFT) != MISSING_NAN
+    left_if_nan = np.where(as_zero, border >= 0.0, (kind & DEFAULT_LEFT) != 0)
+    return Trees(
+        count,
+        np.array(feature, dtype=np.int64),
+        border,
+        left_if_nan,
+        _children(np.array(left, dtype=np.int64), splits),
+        _children(np.array(right, dtype=np.int64), splits),
+        np.array(value, dtype=np.float64),
+    )
+
+
+def _children(child: Ints, splits: Ints) -> Ints:
+    """LightGBM counts splits from 0 and leaves as -1, -2, …; leaves follow the splits here."""
+    return np.where(child >= 0, child, splits - 1 - child)
