@@ -141,17 +141,13 @@ def test_killing_the_parent_leaves_no_orphan():
     try:
         assert parent.stdout.readline() == "started\n"
         child = _wait_for(lambda: _children_of(parent.pid))[0]
-        _wait_for(lambda: _paused(child))
+        _wait_for(marker.exists)
         parent.send_signal(signal.SIGKILL)
         parent.wait()
         _wait_for(lambda: not Path(f"/proc/{child}").exists())
     finally:
         parent.kill()
         parent.stdout.close()
-
-
-def _paused(pid):
-    return Path(f"/proc/{pid}/syscall").read_text().startswith("34 ")
 
 
 def _children_of(pid):
