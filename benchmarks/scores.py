@@ -169,6 +169,9 @@ def wape_table(
 ) -> pd.DataFrame:
     """The sum of absolute errors of `q0.5` over the sum of actuals, on the rows that all forecasts hold.
 
+    The errors are over series alone. In a chain that promotes everywhere at once they say little about
+    other weeks: look at several origins too.
+
     Parameters
     ----------
     forecasts

@@ -8,7 +8,7 @@ that more stores or more items change nothing that was there before.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 Days: TypeAlias = npt.NDArray[np.datetime64]
+Number = TypeVar("Number", bound=np.generic)
 Kind: TypeAlias = Literal["regular", "new", "intermittent", "dead", "delisted"]
 
 _PURPOSES = (
@@ -178,12 +179,15 @@ def retail(
     step = _days_per_period(frequency)
     panel = _panel(stores, items, periods, step, future, start, seed)
     calendar = _calendar(panel)
-    parts = [
-        _rows(panel, calendar, _plan(panel, s, i), i, step)
-        for s in range(1, stores + 1)
-        for i in range(items)
-    ]
-    return pd.concat(parts, ignore_index=True).sort_values(["store", "item", "date"], ignore_index=True)
+    plans = [(_plan(panel, store, item), item) for store in range(1, stores + 1) for item in range(items)]
+    parts = [_rows(panel, calendar, plan, item, step) for plan, item in plans]
+    lengths = [len(part["date"]) for part in parts]
+    keys = {
+        "store": np.repeat(np.array([plan.store for plan, _ in plans], dtype=np.int64), lengths),
+        "item": np.repeat(np.array([plan.item for plan, _ in plans], dtype=object), lengths),
+    }
+    frame = pd.DataFrame(keys | {name: np.concatenate([part[name] for part in parts]) for name in parts[0]})
+    return frame.sort_values(["store", "item", "date"], ignore_index=True)
 
 
 def retail_truth(
@@ -321,29 +325,28 @@ def _whole_weeks(days: int, share: float) -> int:
     return int(days * share) // 7 * 7
 
 
-def _rows(panel: _Panel, calendar: _Calendar, plan: _Plan, item: int, step: int) -> pd.DataFrame:
-    """The rows of one series."""
-    import pandas as pd
-
+def _rows(
+    panel: _Panel, calendar: _Calendar, plan: _Plan, item: int, step: int
+) -> dict[str, npt.NDArray[np.generic]]:
+    """The rows of one series: the columns beside its keys, in their order."""
     price, promotion = _prices(panel, plan, item)
     demand = _demand(panel, calendar, plan, item, price, promotion)
     stock_out, sales = _sold(panel, plan, item, demand, promotion & ~calendar.closed)
     past = np.arange(panel.total_days) < panel.days
-    kept = slice(plan.start, plan.stop if plan.kind == "delisted" else panel.total_days, step)
+    stop = plan.stop if plan.kind == "delisted" else panel.total_days
 
-    def blocks(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
-        """The days of each kept period [periods, step]."""
-        return values[kept.start : kept.stop].reshape(-1, step)
+    def periods(values: npt.NDArray[Number]) -> npt.NDArray[Number]:
+        """The days of each period on sale [periods, step]."""
+        return values[plan.start : stop].reshape(-1, step)
 
-    frame = pd.DataFrame({"date": _stamps(panel.dates[kept])})
-    frame.insert(0, "item", plan.item)
-    frame.insert(0, "store", np.int64(plan.store))
-    frame["sales"] = np.where(blocks(past)[:, 0], blocks(sales).sum(axis=1), np.nan)
-    frame["price"] = blocks(price)[:, 0]
-    frame["promotion"] = blocks(promotion)[:, 0]
-    frame["stock_out"] = np.asarray(blocks(stock_out & past).any(axis=1))
-    frame["closed"] = np.asarray(blocks(calendar.closed).all(axis=1))
-    return frame
+    return {
+        "date": periods(panel.dates)[:, 0].astype("datetime64[us]"),
+        "sales": np.where(periods(past)[:, 0], periods(sales).sum(axis=1), np.nan),
+        "price": periods(price)[:, 0],
+        "promotion": periods(promotion)[:, 0],
+        "stock_out": np.asarray(periods(stock_out & past).any(axis=1)),
+        "closed": np.asarray(periods(calendar.closed).all(axis=1)),
+    }
 
 
 def _prices(panel: _Panel, plan: _Plan, item: int) -> tuple[Floats, Bools]:
