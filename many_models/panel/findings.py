@@ -1,0 +1,292 @@
+"""Findings: what was seen or done about a series, with a count, and the table of their codes.
+
+Nothing is repaired in silence: every change to the data is a finding. `CODES` is the one home
+of all codes, those of the forecasting floors included; the reference page is made from it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Severity: TypeAlias = Literal["info", "warning", "error"]
+State: TypeAlias = Literal["passed", "done", "alerted"]
+
+
+@dataclass(frozen=True)
+class Code:
+    """One kind of finding.
+
+    Attributes
+    ----------
+    severity
+        How much it matters when nothing else is said.
+    state
+        `done`: the data were changed; `alerted`: they were left, but look at them; `passed`: all well.
+    meaning
+        What it means, `{count}` standing for how many.
+    action
+        What a person may do about it.
+    """
+
+    severity: Severity
+    state: State
+    meaning: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something seen or done about one series; made by `finding`."""
+
+    code: str
+    severity: Severity
+    state: State
+    count: int
+    message: str
+    action: str
+
+
+CODES: dict[str, Code] = {
+    # -- rows ---------------------------------------------------------------
+    "DUPLICATES_DROPPED": Code(
+        "info",
+        "done",
+        "{count} rows that repeat another row of the same stamp were dropped",
+        "remove repeated rows",
+    ),
+    "DUPLICATES_CONFLICTING": Code(
+        "warning",
+        "done",
+        "{count} rows say something else than another row of their stamp; the last in sorted order was kept",
+        "correct them, add a key column that tells them apart, or set data.frequency to aggregate",
+    ),
+    "DST_DUPLICATE": Code(
+        "info",
+        "done",
+        "{count} rows in the hour that comes twice when clocks go back were given to its second pass",
+        "store time stamps with a zone or in UTC, so that the order of the two hours is known",
+    ),
+    "OFF_GRID_ROWS": Code(
+        "warning",
+        "done",
+        "{count} rows whose stamps do not fit the frequency were left out",
+        "correct the stamps, or set data.frequency to a coarser one to aggregate",
+    ),
+    "GAPS_FILLED": Code(
+        "info",
+        "done",
+        "{count} periods inside the history have no row or value; filled for the fit, never scored",
+        "set data.absent: zero if a missing row means that nothing was sold",
+    ),
+    "ABSENT_ZERO": Code(
+        "info",
+        "done",
+        "{count} missing rows were read as zero (data.absent: zero)",
+        "set data.absent: unknown if not",
+    ),
+    "ABSENT_MEANING_UNCLEAR": Code(
+        "warning",
+        "alerted",
+        "{count} rows are missing and the target is never 0: a missing row may mean zero or unknown",
+        "set data.absent to zero or unknown",
+    ),
+    "LEADING_MISSING_TRIMMED": Code(
+        "info",
+        "done",
+        "{count} rows before the first value were left out",
+        "nothing, if the series starts there",
+    ),
+    "TRAILING_MISSING": Code(
+        "info",
+        "alerted",
+        "{count} rows after the last value have no target: they are the future that is asked for",
+        "nothing, if these rows carry known covariates",
+    ),
+    "NOT_FINITE_TARGET": Code(
+        "warning",
+        "done",
+        "{count} targets are infinite or beyond 1e150 and were read as missing",
+        "correct these values",
+    ),
+    "MASKED": Code(
+        "info",
+        "done",
+        "{count} rows are masked: no demand was observed; left out of fit, scale and score",
+        "",
+    ),
+    "CLOSED": Code("info", "done", "{count} periods are closed: forecast 0, not fitted, not scored", ""),
+    "NO_OBSERVATIONS": Code(
+        "error",
+        "alerted",
+        "no usable observation among {count} rows",
+        "remove the series, or correct its target",
+    ),
+    # -- frequency and periods ---------------------------------------------
+    "FREQUENCY_INFERRED": Code(
+        "info", "passed", "the frequency was read off {count} stamps", "set data.frequency to fix it"
+    ),
+    "FREQUENCY_DIFFERS": Code(
+        "warning",
+        "alerted",
+        "the frequency of this series differs from the panel's; its own is used ({count} stamps)",
+        "set data.frequency, or train such series apart",
+    ),
+    "FREQUENCY_FROM_PANEL": Code(
+        "info",
+        "done",
+        "{count} stamps are too few to tell a frequency; the panel's is used",
+        "set data.frequency",
+    ),
+    "AGGREGATED": Code(
+        "info",
+        "done",
+        "{count} rows were rolled up to the coarser frequency that is configured",
+        "set data.frequency: auto to keep the rows as they are",
+    ),
+    "INCOMPLETE_PERIOD_DROPPED": Code(
+        "warning",
+        "done",
+        "{count} periods at the start or end are not whole and were left out",
+        "give the data of the whole period",
+    ),
+    "HISTORY_REVISED": Code(
+        "info", "done", "{count} rows of the new history replace older ones at the same stamp", ""
+    ),
+    # -- shape --------------------------------------------------------------
+    "CONSTANT": Code(
+        "info", "alerted", "all {count} observed values are equal", "check that the series is alive"
+    ),
+    "ALL_ZERO": Code(
+        "info", "alerted", "all {count} observed values are 0", "check that the series is alive"
+    ),
+    "INTERMITTENT": Code(
+        "info",
+        "alerted",
+        "{count} observed values are 0 among sales: the squared scaled error judges this series",
+        "consider forecasting a coarser period, or totals",
+    ),
+    "SHORT": Code(
+        "info",
+        "alerted",
+        "only {count} observed values: too few to compare candidates",
+        "give more history, or one model for several series (data.group)",
+    ),
+    "DEAD": Code(
+        "warning",
+        "alerted",
+        "the last {count} observed values are all 0 after earlier ones that are not",
+        "check that the series is still sold",
+    ),
+    "OUTLIERS": Code(
+        "info",
+        "alerted",
+        "{count} values lie far outside what their neighbours and season suggest; they were left as they are",
+        "check these values, or mask them (data.mask)",
+    ),
+    # -- covariates ---------------------------------------------------------
+    "COVARIATE_FILLED": Code(
+        "info", "done", "{count} missing covariate values in the history were filled from earlier ones", ""
+    ),
+    "COVARIATE_NOT_FINITE": Code(
+        "warning", "done", "{count} infinite covariate values were read as missing", "correct these values"
+    ),
+    "COVARIATE_MISSING_FUTURE": Code(
+        "warning",
+        "alerted",
+        "{count} steps of the horizon lack a known covariate",
+        "add rows with an empty target and the known covariates after the last value",
+    ),
+    "CATEGORY_UNSEEN": Code(
+        "warning", "alerted", "{count} future covariate values are categories that the history never had", ""
+    ),
+    "STATIC_VARIES": Code(
+        "warning",
+        "done",
+        "{count} static covariates have more than one value in this series; the first was kept",
+        "list such columns under data.known or data.past",
+    ),
+    # -- forecasting --------------------------------------------------------
+    "NAIVE_WINS": Code(
+        "info",
+        "done",
+        "seasonal naive was better in each of {count} folds and by more than a quarter: it serves",
+        "more history or better covariates may help",
+    ),
+    "PERFECT_FORESIGHT": Code(
+        "info",
+        "alerted",
+        "the backtest used the realised values of {count} known covariates; the real horizon may know less",
+        "compare with the best covariate-free score printed beside",
+    ),
+    "FUTURE_COVARIATES_MISSING": Code(
+        "warning",
+        "done",
+        "{count} steps lack known covariates: the covariate-free stand-by answers them",
+        "give the known covariates of the horizon (--future, or rows with an empty target)",
+    ),
+    "CANDIDATE_FAILED": Code(
+        "info",
+        "done",
+        "{count} candidates failed on a fold or in the end; they score as their fallback there",
+        "",
+    ),
+    "CANDIDATES_NOT_RUN": Code(
+        "info",
+        "alerted",
+        "{count} candidates were left out for lack of time",
+        "raise budget.seconds_per_group",
+    ),
+    "ALL_CANDIDATES_FAILED": Code(
+        "error",
+        "done",
+        "none of {count} candidates gave a valid forecast; the fallback serves",
+        "look at the data",
+    ),
+    "ABSURD_FORECAST": Code(
+        "warning",
+        "done",
+        "{count} forecasts were absurd or not finite and count as failed",
+        "look for outliers",
+    ),
+    "NO_FOLDS": Code(
+        "info",
+        "alerted",
+        "the history carries {count} folds: candidates are not compared on it",
+        "give more history",
+    ),
+    "SCALE_ZERO": Code(
+        "info",
+        "alerted",
+        "the scale of the error is 0 in {count} folds: they are left out of averages",
+        "the history is constant or repeats exactly",
+    ),
+    "BEYOND_HORIZON": Code(
+        "info", "alerted", "{count} steps lie beyond the trained horizon: their intervals are wider", ""
+    ),
+    "TIMED_OUT": Code(
+        "error", "done", "the deadline passed; the fallback serves", "raise budget.seconds_per_group"
+    ),
+    "FAILED": Code("error", "done", "the group's function failed; the fallback serves", "see the message"),
+}
+"""Code -> what it means. Order is the order of the reference page."""
+
+
+def finding(
+    code: str,
+    count: int = 1,
+    *,
+    message: str | None = None,
+    severity: Severity | None = None,
+    state: State | None = None,
+) -> Finding:
+    """The finding of a code in the table; `message` replaces the table's own sentence.
+
+    Raises
+    ------
+    KeyError
+        For a code that is not in `CODES`.
+    """
+    known = CODES[code]
+    text = known.meaning.format(count=count) if message is None else message
+    return Finding(code, severity or known.severity, state or known.state, int(count), text, known.action)
