@@ -1,0 +1,448 @@
+"""ARIMA of given orders, with known covariates as regressors.
+
+statsforecast estimates the parameters (conditional sum of squares, then exact likelihood; its
+two other methods are unsound in 2.1). The state is that of Harvey's form: forecasting steps it
+on without errors, new values move it by the gain that the exact filter had at the cutoff.
+Hyndman & Athanasopoulos, Forecasting: Principles and Practice (3rd ed.), chapters 9 and 10;
+Durbin & Koopman, Time Series Analysis by State Space Methods, section 3.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from many_models.errors import LearnerError
+from many_models.learners.base import Candidate, FitContext, Parameters, State
+from many_models.learners.covariates import Regressors, column_count, weighted
+from many_models.learners.guards import (
+    believable,
+    finite,
+    library,
+    newest,
+    opened,
+    require_length,
+    require_time,
+    steps_after,
+)
+from many_models.learners.table import learner_info
+from many_models.panel.series import Floats, Forecast, Future, Series
+
+STATE_VERSION = 1
+TAIL = 8
+"""Last values that stay open to revision."""
+LARGEST_SEASON = 12
+LONGEST = 1500
+"""A fit uses no more than this many last values."""
+TOLERANCE = 1e-5
+"""Of the gradient; finer than its finite differences are, an optimiser only wastes steps."""
+LEAST_ROOT = 0.95
+"""A moving average with a root this far inside the unit circle came from an optimiser gone astray."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """(p, d, q)(P, D, Q)m, and whether there is a constant: a mean, or a drift where d + D = 1."""
+
+    p: int
+    d: int
+    q: int
+    P: int = 0
+    D: int = 0
+    Q: int = 0
+    season: int = 1
+    constant: bool = False
+
+    @property
+    def label(self) -> str:
+        """A short name such as `011_011` or `101_c`."""
+        seasonal = f"_{self.P}{self.D}{self.Q}" if self.P + self.D + self.Q else ""
+        return f"{self.p}{self.d}{self.q}{seasonal}{'_c' if self.constant else ''}"
+
+    @property
+    def lost(self) -> int:
+        """Values that differencing takes."""
+        return self.d + self.D * self.season
+
+    @property
+    def size(self) -> int:
+        """Number of coefficients, without regressors."""
+        return self.p + self.q + self.P + self.Q + self.constant
+
+    def least(self, regressors: int = 0) -> int:
+        """Fewest values from which it can be estimated."""
+        return self.lost + self.size + regressors + 5
+
+    def advisable(self, regressors: int = 0) -> int:
+        """Fewest values from which it is worth trying."""
+        seasonal = self.season if self.P + self.D + self.Q else 0
+        return self.lost + max(8, seasonal + 2 * self.size) + 3 * regressors
+
+    def parameters(self) -> dict[str, Any]:
+        """The order as JSON values."""
+        return {
+            "order": [self.p, self.d, self.q],
+            "seasonal": [self.P, self.D, self.Q],
+            "season": self.season,
+            "constant": self.constant,
+        }
+
+    @classmethod
+    def of(cls, parameters: Parameters) -> Order:
+        """The order written by `parameters()`."""
+        p, d, q = (int(v) for v in parameters["order"])
+        P, D, Q = (int(v) for v in parameters.get("seasonal", (0, 0, 0)))
+        season, constant = int(parameters.get("season", 1)), bool(parameters.get("constant", False))
+        return cls(p, d, q, P, D, Q, season, constant)
+
+
+@dataclass(frozen=True, eq=False)
+class ArimaModel:
+    """A regression with ARIMA errors.
+
+    Attributes
+    ----------
+    kind
+        The learner that made it.
+    phi, theta : [p + P m], [q + Q m]
+        Expanded autoregressive and moving-average coefficients.
+    delta : [d + D m]
+        Coefficients of the lags that differencing takes off.
+    now, gain : [r + len(delta)]
+        Filtered state at the cutoff, and how an error of one step moves it.
+    shift, scale
+        The errors are filtered in these units.
+    mean, drift
+        Constant, and slope per step counted from the ordinal `anchor`, in units of the target.
+    regressors, weights : [k]
+        Known covariates as columns, and their coefficients in units of the target.
+    recent : [tail]
+        The last errors, to see what a revision of the history changes.
+    """
+
+    kind: str
+    order: Order
+    phi: Floats
+    theta: Floats
+    delta: Floats
+    now: Floats
+    gain: Floats
+    shift: float
+    scale: float
+    mean: float
+    drift: float
+    anchor: int
+    regressors: Regressors
+    weights: Floats
+    recent: Floats
+    end: int
+
+    @property
+    def parameters(self) -> Parameters:
+        """The order: a fit with it searches no more."""
+        return self.order.parameters()
+
+    @property
+    def tail(self) -> int:
+        """The values behind `recent`."""
+        return len(self.recent)
+
+    def predict(self, future: Future) -> Forecast:
+        """The regression plus the errors' forecast."""
+        steps = steps_after(future, self.end)
+        path = self._path(int(steps[-1]) if len(steps) else 0)
+        level = self._regression(future.ordinals, self.regressors.ahead(future.known_x))
+        return finite(level + (path[steps - 1] * self.scale + self.shift))
+
+    def update(self, series: Series) -> ArimaModel:
+        """The same parameters with the state moved over revised and new values."""
+        series = newest(series, self.end - self.tail + 1)
+        errors = self._errors(series)
+        # The filter is linear: what a revision changes is filtered by itself, and is exactly 0 without one.
+        change = self._filter(np.zeros(len(self.now)), errors[: self.tail] - self.recent)
+        now = self._filter(self.now + change, errors[self.tail :])
+        if not np.isfinite(now).all():
+            raise LearnerError("NOT_FINITE", "the filter diverges on the new values")
+        return replace(self, now=now, recent=errors[-self.tail :].copy(), end=series.end)
+
+    def _regression(self, ordinals: Any, columns: Floats) -> Floats:
+        time = (np.asarray(ordinals) - self.anchor).astype(np.float64)
+        level: Floats = self.mean + self.drift * time + weighted(columns, self.weights)
+        return level
+
+    def _errors(self, series: Series) -> Floats:
+        level = self._regression(series.ordinals, self.regressors.past(series.known_x))
+        errors: Floats = (series.y - level - self.shift) / self.scale
+        return errors
+
+    def _ahead(self, state: Floats) -> Floats:
+        """The state one step on."""
+        lags, arma = len(self.delta), len(state) - len(self.delta)
+        on = np.zeros(len(state))
+        on[: arma - 1] = state[1:arma]
+        on[: len(self.phi)] += self.phi * state[0]
+        if lags:
+            on[arma] = self._value(state)
+            on[arma + 1 :] = state[arma:-1]
+        return on
+
+    def _value(self, state: Floats) -> float:
+        """The error that a state stands for."""
+        lagged = state[len(state) - len(self.delta) :]
+        return float(state[0]) + float((self.delta * lagged).sum())
+
+    def _filter(self, state: Floats, values: Floats) -> Floats:
+        for value in values.tolist():
+            state = self._ahead(state)
+            state = state + self.gain * (value - self._value(state))
+        return state
+
+    def _path(self, steps: int) -> Floats:
+        """The next `steps` errors [steps]."""
+        path, state = np.empty(steps), self.now
+        for i in range(steps):
+            state = self._ahead(state)
+            path[i] = self._value(state)
+        return path
+
+    def state(self) -> State:
+        """Coefficients, the filtered state and its gain, regressors."""
+        return {
+            "kind": self.kind,
+            "version": STATE_VERSION,
+            "order": self.order.parameters(),
+            "phi": self.phi,
+            "theta": self.theta,
+            "delta": self.delta,
+            "now": self.now,
+            "gain": self.gain,
+            "level": np.array([self.shift, self.scale, self.mean, self.drift]),
+            "anchor": self.anchor,
+            "regressors": self.regressors.state(),
+            "weights": self.weights,
+            "recent": self.recent,
+            "end": self.end,
+        }
+
+
+def load_arima(state: State, kind: str) -> ArimaModel:
+    """The model that gave this `state()`."""
+    s = opened(state, kind, STATE_VERSION)
+    shift, scale, mean, drift = (float(v) for v in s["level"])
+    return ArimaModel(
+        kind,
+        Order.of(s["order"]),
+        s["phi"],
+        s["theta"],
+        s["delta"],
+        s["now"],
+        s["gain"],
+        shift,
+        scale,
+        mean,
+        drift,
+        int(s["anchor"]),
+        Regressors.load(s["regressors"]),
+        s["weights"],
+        s["recent"],
+        int(s["end"]),
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """What an estimation works on: the last values of a series, shifted and scaled, and its regressors.
+
+    Attributes
+    ----------
+    values : [n]
+        The target in units of `scale`, less `shift`.
+    columns : [n, k]
+        Known covariates.
+    """
+
+    series: Series
+    values: Floats
+    shift: float
+    scale: float
+    regressors: Regressors
+    columns: Floats
+
+
+def posed(series: Series, differenced: bool, longest: int = LONGEST) -> Problem:
+    """The estimation problem of a series.
+
+    With differencing a constant cancels, so the level is taken off: the diffuse start of the
+    filter is then wide enough whatever the level. The scale is a power of two.
+    """
+    series = series.tail(longest)
+    changes = np.diff(series.y)
+    size = float(np.abs(changes).mean())
+    if not np.isfinite(size):
+        raise LearnerError("NOT_FINITE", "the history has values that are not finite")
+    if size <= 1e-12 * float(np.abs(series.y).mean()):
+        raise LearnerError("CONSTANT", "a constant history has no ARIMA structure")
+    shift = float(series.y[0]) if differenced else 0.0
+    scale = float(2.0 ** np.round(np.log2(size)))
+    regressors = Regressors.of(series)
+    values = (series.y - shift) / scale
+    return Problem(series, values, shift, scale, regressors, regressors.past(series.known_x))
+
+
+def estimated(problem: Problem, order: Order, kind: str) -> ArimaModel:
+    """The model of a given order.
+
+    Raises
+    ------
+    LearnerError
+        TOO_SHORT, CONSTANT, FIT_FAILED, NOT_CONVERGED, NOT_INVERTIBLE, NOT_FINITE.
+    """
+    from statsforecast.arima import arima
+
+    n, k = problem.columns.shape
+    require_length(problem.series, order.least(k))
+    _require_variation(problem.values, order)
+    drifting = order.constant and order.d + order.D == 1
+    time = (np.arange(n, dtype=np.float64) - (n - 1)) / n
+    columns = np.column_stack([time, problem.columns]) if drifting else problem.columns
+    with library(f"ARIMA {order.label} could not be fitted"):
+        fitted = arima(
+            problem.values,
+            order=(order.p, order.d, order.q),
+            seasonal={"order": (order.P, order.D, order.Q), "period": order.season},
+            xreg=columns if columns.shape[1] else None,
+            include_mean=order.constant and not drifting,
+            method="CSS-ML",
+            tol=TOLERANCE,
+        )
+    model, coefficients = fitted["model"], np.array(list(fitted["coef"].values()), dtype=np.float64)
+    arma = order.p + order.q + order.P + order.Q
+    _require_sound(coefficients, arma, model["theta"])
+    linear = coefficients[arma:] * problem.scale
+    mean = 0.0
+    if order.constant and not drifting and order.d + order.D == 0:
+        mean, linear = float(linear[0]), linear[1:]
+    drift = 0.0
+    if drifting:
+        drift, linear = float(linear[0]) / n, linear[1:]
+    predicted, observes = model["Pn"], model["Z"]
+    uncertain = predicted @ observes
+    made = ArimaModel(
+        kind,
+        order,
+        np.array(model["phi"], dtype=np.float64),
+        np.array(model["theta"], dtype=np.float64),
+        np.array(model["delta"], dtype=np.float64),
+        np.array(model["a"], dtype=np.float64),
+        uncertain / float(observes @ uncertain),
+        problem.shift,
+        problem.scale,
+        mean,
+        drift,
+        problem.series.end,
+        problem.regressors,
+        np.array(linear, dtype=np.float64),
+        np.empty(0),
+        problem.series.end,
+    )
+    if not (np.isfinite(made.now).all() and np.isfinite(made.gain).all()):
+        raise LearnerError("NOT_FINITE", f"ARIMA {order.label} has a state that is not finite")
+    return replace(made, recent=made._errors(problem.series.tail(TAIL)))
+
+
+def _require_variation(values: Floats, order: Order) -> None:
+    left = values
+    for _ in range(order.d):
+        left = np.diff(left)
+    for _ in range(order.D):
+        left = left[order.season :] - left[: -order.season]
+    if float(np.ptp(left)) <= 1e-9 * max(1.0, float(np.abs(values).max())):
+        raise LearnerError("CONSTANT", "nothing varies once the series is differenced")
+
+
+def _require_sound(coefficients: Floats, arma: int, theta: Floats) -> None:
+    """Raises where the optimiser failed: not finite, at its start values, or far from invertible."""
+    if not np.isfinite(coefficients).all():
+        raise LearnerError("NOT_FINITE", "a coefficient is not finite")
+    if arma and not np.any(coefficients[:arma]):
+        raise LearnerError("NOT_CONVERGED", "the optimiser came back with its start values")
+    used = np.flatnonzero(np.abs(theta) > 1e-8)
+    if len(used):
+        roots = np.roots(np.append(theta[used[-1] :: -1], 1.0))
+        if len(roots) and float(np.abs(roots).min()) < LEAST_ROOT:
+            raise LearnerError("NOT_INVERTIBLE", "the moving average is far from invertible")
+
+
+def arima_season(season: int) -> int:
+    """The season that ARIMA uses: above twelve its seasonal forms cost seconds."""
+    return season if 1 < season <= LARGEST_SEASON else 1
+
+
+def fit_order(series: Series, order: Order, context: FitContext, kind: str) -> ArimaModel:
+    """The model of one order on `series`, its forecast over the horizon believable."""
+    require_time(context.deadline)
+    model = estimated(posed(series, order.d + order.D > 0), order, kind)
+    path = model._path(context.gap + context.horizon) * model.scale + model.shift + model.mean
+    believable(path, series.y - model._regression(series.ordinals, model.regressors.past(series.known_x)))
+    return model
+
+
+SEASONAL = (
+    (0, 1, 1, 0, 1, 1, False),
+    (2, 1, 1, 0, 1, 1, False),
+    (1, 0, 0, 0, 1, 1, True),
+    (1, 1, 0, 0, 1, 1, False),
+    (0, 1, 2, 0, 1, 1, False),
+    (1, 1, 1, 1, 0, 0, False),
+    (0, 1, 1, 1, 0, 1, False),
+)
+PLAIN = (
+    (0, 1, 1, False),
+    (1, 1, 1, False),
+    (0, 2, 2, False),
+    (0, 1, 1, True),
+    (1, 0, 1, True),
+)
+"""The orders that are tried, those first that averaged best on held-out ends of training parts."""
+
+
+class Arima:
+    """ARIMA of a few fixed orders, each its own candidate: their average beats choosing one of them."""
+
+    info = learner_info("arima")
+
+    def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
+        """One per order that the length carries; with known covariates first, without them after."""
+        season = arima_season(context.season)
+        count = column_count(series.known)
+        if season > 1:
+            orders = [Order(*row[:6], season, row[6]) for row in SEASONAL]
+        else:
+            orders = [Order(*row[:3], constant=row[3]) for row in PLAIN]
+        bare = [o for o in orders if len(series) >= max(self.info.min_length, o.advisable())]
+        if not bare and season > 1:
+            orders = [Order(*row[:3], constant=row[3]) for row in PLAIN]
+            bare = [o for o in orders if len(series) >= max(self.info.min_length, o.advisable())]
+        known = [o for o in bare if count and len(series) >= o.advisable(count)]
+        return tuple(
+            [Candidate(f"arima_{o.label}_known", "arima", o.parameters(), True) for o in known]
+            + [Candidate(f"arima_{o.label}", "arima", o.parameters()) for o in bare]
+        )
+
+    def fit(self, series: Series, parameters: Parameters, context: FitContext) -> ArimaModel:
+        """The model of the order in `parameters`; the first of the list where there is none."""
+        require_length(series, self.info.min_length)
+        if "order" in parameters:
+            order = Order.of(parameters)
+        else:
+            first = self.candidates(series, context)
+            if not first:
+                raise LearnerError("TOO_SHORT", f"{len(series)} values carry none of the orders")
+            order = Order.of(first[0].parameters)
+        return fit_order(series, order, context, "arima")
+
+    def load(self, state: State) -> ArimaModel:
+        """The stored model."""
+        return load_arima(state, "arima")
