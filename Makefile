@@ -51,7 +51,7 @@ define install
 			echo "This Python cannot make virtual environments; on Debian: apt-get install python3-venv" >&2; exit 2; }; fi
 	@touch $(INSTALLING)
 	@echo "installing $(1) (the first time takes a minute or two)"
-	@$(BIN)/python -m pip install --quiet -e '$(1)' -c constraints.txt
+	@$(BIN)/python -m pip install --quiet --no-compile -e '$(1)' -c constraints.txt
 	@rm -f $(INSTALLING)
 	@touch $@
 endef
