@@ -13,6 +13,7 @@ so a child that dies at any moment disturbs no other, and its death is seen at o
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import pickle
@@ -71,12 +72,29 @@ class Unanswered(Exception):
 
 
 class PackedJob:
-    """A job and its pickled form, made once; a child is sent it once."""
+    """A job as bytes, made once and sent to each child once.
 
-    def __init__(self, job: GroupJob) -> None:
-        self.job = job
-        self.token = os.urandom(16)
-        self.packed = pickle.dumps(job, protocol=5)
+    Parameters
+    ----------
+    packed
+        The pickled job. It is read here only when `give_up` is needed, so that a process
+        that does nothing but guard a child imports nothing of the job's.
+    """
+
+    def __init__(self, packed: bytes, deadline_seconds: float | None) -> None:
+        self.packed = packed
+        self.deadline_seconds = deadline_seconds
+        self.token = hashlib.blake2b(packed, digest_size=16).digest()
+
+    @classmethod
+    def of(cls, job: GroupJob) -> PackedJob:
+        """The packed form of a job."""
+        return cls(pickle.dumps(job, protocol=5), job.deadline_seconds)
+
+    def give_up(self, frame: pd.DataFrame, trouble: Trouble) -> bytes:
+        """What the job answers without a child."""
+        job: GroupJob = pickle.loads(self.packed)  # noqa: S301 - made by this program, never stored
+        return job.give_up(frame, job.argument, trouble)
 
 
 class Child:
@@ -263,9 +281,8 @@ def guard(
     A child that crashed, hung or outgrew its memory is replaced before `fall_back`; after a
     mere exception the same child goes on. Raises Cancelled when `stopped` says so in between.
     """
-    job = packed.job
     try:
-        return GroupAnswer(group, child.ask(packed, "run", (frame,), job.deadline_seconds))
+        return GroupAnswer(group, child.ask(packed, "run", (frame,), packed.deadline_seconds))
     except Unanswered as unanswered:
         first = unanswered.trouble
     if stopped():
@@ -281,7 +298,7 @@ def guard(
         message=f"{first.message}; its fall-back: {second.message}",
         seconds=first.seconds + second.seconds,
     )
-    return GroupAnswer(group, job.give_up(frame, job.argument, both))
+    return GroupAnswer(group, packed.give_up(frame, both))
 
 
 class Children:
@@ -296,7 +313,7 @@ class Children:
     def map(self, job: GroupJob, tasks: Iterable[Task], every_seconds: float) -> Iterator[list[GroupAnswer]]:
         """The answers of all tasks, each once, in batches `every_seconds`; closing it cancels."""
         self._start_threads()
-        work = _Map(PackedJob(job), iter(tasks), self.workers)
+        work = _Map(PackedJob.of(job), iter(tasks), self.workers)
         for _ in range(self.workers):
             self._duties.put(work)
         try:

@@ -1,4 +1,4 @@
-"""A user's table on this machine, up to its canonical frame: what the local engine reads, and Spark's driver."""
+"""A user's table on this machine, up to its canonical frame."""
 
 from __future__ import annotations
 
@@ -11,14 +11,21 @@ import pandas as pd
 
 from many_models.engines.sources import Files
 from many_models.errors import DataError, Problem
-from many_models.panel.canonical import canonical_frame, column_facts, sort_canonical, stamp_of, time_values
+from many_models.panel.canonical import (
+    TimeTag,
+    canonical_frame,
+    column_facts,
+    sort_canonical,
+    stamp_of,
+    time_values,
+)
 from many_models.panel.layout import ColumnFacts, Facts, Layout, data_columns, decide_layout
 from many_models.panel.zones import DAY_US, from_wall, to_wall
 
 
 @dataclass(frozen=True)
 class Table:
-    """The needed columns of a table.
+    """The needed columns of a table, or of a part of one.
 
     Attributes
     ----------
@@ -28,16 +35,34 @@ class Table:
         The names of all columns, as they stand in the source.
     is_text
         Every value is text, as CSV has it.
+    time_tag
+        The time column is int64 microseconds, and this is what they are.
+    time_zone
+        With `time_tag="timestamp"`: the zone in which the user sees these instants.
     """
 
     frame: pd.DataFrame
     columns: tuple[Any, ...]
-    is_text: bool
+    is_text: bool = False
+    time_tag: TimeTag | None = None
+    time_zone: str | None = None
 
-    def until(self, time: str, layout: Layout, last: int) -> Table:
-        """The rows whose canonical time is at most `last`."""
-        keep = time_values(self.frame[time], layout) <= last
+    def facts(self, data: Any) -> Facts:
+        """The facts of these rows."""
+        return column_facts(
+            self.frame, data, text_table=self.is_text, time_tag=self.time_tag, time_zone=self.time_zone
+        )
+
+    def until(self, layout: Layout, last: int | None) -> Table:
+        """The rows whose canonical time is at most `last`; all for None."""
+        if last is None:
+            return self
+        keep = time_values(self.frame[layout.time.name], layout, self.time_tag) <= last
         return self if keep.all() else replace(self, frame=self.frame.loc[keep].reset_index(drop=True))
+
+    def canonical(self, layout: Layout) -> pd.DataFrame:
+        """The canonical frame of these rows, in their order."""
+        return canonical_frame(self.frame, layout, time_tag=self.time_tag)
 
 
 def read_table(source: Any, data: Any) -> Table:
@@ -63,7 +88,10 @@ def read_table(source: Any, data: Any) -> Table:
 def read_files(files: Files, data: Any) -> Table:
     """The needed columns of these files."""
     columns = files.columns()
-    return Table(files.read(_once(columns, data)), tuple(columns), files.format == "csv")
+    wanted = once(columns, data)
+    if files.format == "csv":
+        return Table(files.read_csv(wanted), tuple(columns), is_text=True)
+    return _of_arrow(files.read_parquet(wanted), tuple(columns), data)
 
 
 def canonical_table(table: Table, data: Any, cutoff: int | str | None) -> tuple[pd.DataFrame, Layout]:
@@ -74,15 +102,19 @@ def canonical_table(table: Table, data: Any, cutoff: int | str | None) -> tuple[
     DataError
         With every problem of the table at once.
     """
-    facts = column_facts(table.frame, data, text_table=table.is_text)
+    last, by_time = None, None
     if cutoff is not None:
-        by_time = decide_layout(time_only(facts, data), table.columns, data)
-        table = table.until(data.time, by_time, last_stamp(cutoff, by_time))
-        facts = column_facts(table.frame, data, text_table=table.is_text)
-        layout = replace(decide_layout(facts, table.columns, data), time=by_time.time, notes=by_time.notes)
-    else:
-        layout = decide_layout(facts, table.columns, data)
-    return sort_canonical(canonical_frame(table.frame, layout), layout), layout
+        by_time = decide_layout(time_only(table.facts(data), data), table.columns, data)
+        last = last_stamp(cutoff, by_time)
+        table = table.until(by_time, last)
+    layout = layout_of(table.facts(data), table.columns, data, by_time)
+    return sort_canonical(table.canonical(layout), layout), layout
+
+
+def layout_of(facts: Facts, columns: Sequence[Any], data: Any, by_time: Layout | None) -> Layout:
+    """The layout of rows up to a cutoff; its time is as `by_time`, with which the cutoff was found."""
+    layout = decide_layout(facts, columns, data)
+    return layout if by_time is None else replace(layout, time=by_time.time, notes=by_time.notes)
 
 
 def time_only(facts: Facts, data: Any) -> Facts:
@@ -110,9 +142,28 @@ def last_stamp(cutoff: int | str, layout: Layout) -> int:
 
 def _of_frame(frame: pd.DataFrame, data: Any) -> Table:
     columns = list(frame.columns)
-    return Table(frame[_once(columns, data)].reset_index(drop=True), tuple(columns), False)
+    return Table(frame[once(columns, data)].reset_index(drop=True), tuple(columns))
 
 
-def _once(columns: Sequence[Any], data: Any) -> list[str]:
+def _of_arrow(table: Any, columns: tuple[Any, ...], data: Any) -> Table:
+    """An Arrow table; dates of the time column go by number, much faster than by object."""
+    from pyarrow import types
+
+    tag: TimeTag | None = None
+    if data.time in table.column_names and types.is_date(table.schema.field(data.time).type):
+        position = table.schema.get_field_index(data.time)
+        table = table.set_column(position, data.time, microseconds_of_dates(table.column(position)))
+        tag = "date"
+    return Table(table.to_pandas(), columns, time_tag=tag)
+
+
+def microseconds_of_dates(dates: Any) -> Any:
+    """An Arrow array of dates as int64 microseconds since the epoch."""
+    import pyarrow as pa
+
+    return dates.cast(pa.date32()).cast(pa.timestamp("us")).cast(pa.int64())
+
+
+def once(columns: Sequence[Any], data: Any) -> list[str]:
     """The configured columns that exist, and exist once: `decide_layout` tells of the others."""
     return [name for name in data_columns(data) if sum(column == name for column in columns) == 1]

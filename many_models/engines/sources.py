@@ -78,11 +78,19 @@ class Files:
         """The Arrow schema of parquet files."""
         return self._parquet().schema
 
-    def read(self, columns: Sequence[str]) -> pd.DataFrame:
-        """These columns of all files, as one frame."""
-        if self.format == "parquet":
-            return self._read_parquet(columns)
+    def read_csv(self, columns: Sequence[str]) -> pd.DataFrame:
+        """These columns of all CSV files, every field as text."""
         return pd.concat([self._read_csv(name, columns) for name in self.names], ignore_index=True)
+
+    def read_parquet(self, columns: Sequence[str]) -> Any:
+        """These columns of all parquet files, as an Arrow table."""
+        from pyarrow import ArrowException
+
+        table = self._parquet()
+        try:
+            return table.to_table(columns=list(columns))
+        except (ArrowException, OSError) as error:
+            raise self._unreadable(error) from error
 
     def _parquet(self) -> Any:
         import pyarrow.dataset as dataset
@@ -96,15 +104,6 @@ class Files:
                 filesystem=self.system,
                 exclude_invalid_files=False,
             )
-        except (ArrowException, OSError) as error:
-            raise self._unreadable(error) from error
-
-    def _read_parquet(self, columns: Sequence[str]) -> pd.DataFrame:
-        from pyarrow import ArrowException
-
-        table = self._parquet()
-        try:
-            return frame_of(table.to_table(columns=list(columns)))
         except (ArrowException, OSError) as error:
             raise self._unreadable(error) from error
 
@@ -147,13 +146,6 @@ class Files:
         return DataError(
             Problem(self.path, f"a file that cannot be read as {self.format} ({error})", _ALLOWED, hint)
         )
-
-
-def frame_of(table: Any) -> pd.DataFrame:
-    """An Arrow table as pandas: integers with holes stay exact, dates become stamps."""
-    return table.to_pandas(  # type: ignore[no-any-return]
-        integer_object_nulls=True, date_as_object=False, strings_to_categorical=False
-    )
 
 
 def _lacking(name: str, column: str, first: str) -> Problem:

@@ -134,10 +134,10 @@ def test_a_script_without_a_main_guard_is_not_run_again(tmp_path, given):
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_killing_the_parent_leaves_no_orphan():
-    parent = subprocess.Popen(
-        [sys.executable, "-c", script({"a": "hang"})], stdout=subprocess.PIPE, text=True
-    )
+def test_killing_the_parent_leaves_no_orphan(tmp_path):
+    marker = tmp_path / "hanging"
+    command = [sys.executable, "-c", script({"a": "hang", "marker": str(marker)})]
+    parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         assert parent.stdout.readline() == "started\n"
         child = _wait_for(lambda: _children_of(parent.pid))[0]
