@@ -7,6 +7,7 @@ Automatic time series forecasting: the forecast package for R.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from many_models.errors import LearnerError
@@ -19,7 +20,7 @@ from many_models.learners.arima import (
     load_arima,
     posed,
 )
-from many_models.learners.base import Candidate, Deadline, FitContext, Parameters, State
+from many_models.learners.base import Candidate, FitContext, Parameters, State
 from many_models.learners.covariates import column_count
 from many_models.learners.guards import library, require_length, require_time
 from many_models.learners.table import learner_info
@@ -29,7 +30,7 @@ LONGEST_SEARCH = 400
 """An order is searched on no more than this many last values: a search is some fifty fits."""
 
 
-class Searching:
+class Searching(ABC):
     """A learner that searches the order; its subclasses say how."""
 
     name: str
@@ -55,16 +56,16 @@ class Searching:
             season = arima_season(context.season)
             season = season if len(series) >= 2 * season + 5 else 1
             problem = posed(series, differenced=False, longest=LONGEST_SEARCH)
-            order = self.search(problem, season, context.deadline)
+            order = self.search(problem, season)
         return fit_order(series, order, context, self.name)
 
     def load(self, state: State) -> ArimaModel:
         """The stored model."""
         return load_arima(state, self.name)
 
-    def search(self, problem: Problem, season: int, deadline: Deadline) -> Order:
+    @abstractmethod
+    def search(self, problem: Problem, season: int) -> Order:
         """The order that suits the problem best."""
-        raise NotImplementedError
 
 
 class AutoArima(Searching):
@@ -73,12 +74,12 @@ class AutoArima(Searching):
     name = "auto_arima"
     info = learner_info("auto_arima")
 
-    def search(self, problem: Problem, season: int, deadline: Deadline) -> Order:
+    def search(self, problem: Problem, season: int) -> Order:
         """The order with the least AICc along statsforecast's steps."""
         from statsforecast.arima import auto_arima_f
 
         with library("the search for an ARIMA order failed"):
-            found: dict[str, Any] = auto_arima_f(
+            found: dict[str, Any] = auto_arima_f(  # type: ignore[no-untyped-call]
                 problem.values,
                 xreg=problem.columns if len(problem.regressors) else None,
                 period=season,
@@ -98,7 +99,7 @@ class PmdArima(Searching):
     name = "arima_pmdarima"
     info = learner_info("arima_pmdarima")
 
-    def search(self, problem: Problem, season: int, deadline: Deadline) -> Order:
+    def search(self, problem: Problem, season: int) -> Order:
         """The order with the least AIC along pmdarima's steps."""
         with library("the search for an ARIMA order failed"):
             from pmdarima import auto_arima
