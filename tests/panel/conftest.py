@@ -10,23 +10,23 @@ import pytest
 @pytest.fixture
 def data_spec():
     def make(**given):
-        defaults = dict(
-            path=None,
-            time="when",
-            target="sales",
-            series=("store",),
-            group=None,
-            timezone=None,
-            frequency="auto",
-            label="start",
-            absent="unknown",
-            known=(),
-            past=(),
-            static=(),
-            context=None,
-            mask=None,
-            closed=None,
-        )
+        defaults = {
+            "path": None,
+            "time": "when",
+            "target": "sales",
+            "series": ("store",),
+            "group": None,
+            "timezone": None,
+            "frequency": "auto",
+            "label": "start",
+            "absent": "unknown",
+            "known": (),
+            "past": (),
+            "static": (),
+            "context": None,
+            "mask": None,
+            "closed": None,
+        }
         return SimpleNamespace(**(defaults | given))
 
     return make

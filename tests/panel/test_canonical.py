@@ -43,11 +43,11 @@ def problems(frame, data, **options):
 
 def table(**columns):
     length = max(len(values) for values in columns.values())
-    base = dict(
-        store=["a"] * length,
-        when=pd.date_range("2024-01-01", periods=length),
-        sales=np.arange(length, dtype=float),
-    )
+    base = {
+        "store": ["a"] * length,
+        "when": pd.date_range("2024-01-01", periods=length),
+        "sales": np.arange(length, dtype=float),
+    }
     return pd.DataFrame(base | columns)
 
 
