@@ -404,7 +404,7 @@ PLAIN = (
     (0, 1, 1, False),
     (1, 0, 1, True),
 )
-"""The orders that are tried. Of thirteen on the held-out ends of M4 training parts, those whose mean was best,
+"""The orders that are tried: of thirteen, on held-out ends of M4 training parts, those whose mean was best,
 and one or two for series that come back to a level."""
 BARE = 2
 """How many orders also go without the known covariates, where there are some."""
