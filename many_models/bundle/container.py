@@ -406,10 +406,15 @@ def _from_json(value: Any, arrays: dict[str, Iterator[npt.NDArray[Any]]]) -> Any
     if "$a" in value:
         return next(arrays[value["$a"][0]])
     if "$f" in value:
-        if len(value) != 1 or value["$f"] not in _NOT_FINITE:
-            _damaged("a float of an unknown form")
-        return _NOT_FINITE[value["$f"]]
+        return _not_finite(value)
     return {_unescaped(key): _from_json(item, arrays) for key, item in value.items()}
+
+
+def _not_finite(reference: dict[str, Any]) -> float:
+    match reference:
+        case {"$f": str(word)} if len(reference) == 1 and word in _NOT_FINITE:
+            return _NOT_FINITE[word]
+    _damaged("a float of an unknown form")
 
 
 def _unescaped(key: str) -> str:

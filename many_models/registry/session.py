@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import re
 import sys
 import threading
 import warnings
@@ -27,6 +28,9 @@ _IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
 }
+# What the HTTP library says below three layers of its own class names.
+_CAUSE = re.compile(r"Caused by \w+\([\"'][^\"]*?\): (.*?)[\"']\)")
+_MAX_REASON = 500
 _LOGGERS = ("mlflow", "alembic")
 _GUARD = threading.RLock()
 
@@ -98,7 +102,7 @@ def translated(doing: str, tracking_uri: str) -> Iterator[None]:
     except Exception as error:
         # Broad on purpose: an artifact store raises whatever its own library raises. The cause is
         # cut off, because its text may hold credentials.
-        text = redact(_brief(error))
+        text = reason(error)
         where = redact(tracking_uri)
         if getattr(error, "error_code", None) == "INVALID_PARAMETER_VALUE":
             problem = Problem(f"registry {where}", text, action="choose another name, alias or value")
@@ -154,7 +158,9 @@ def _lock(descriptor: int) -> None:
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
 
-def _brief(error: Exception) -> str:
-    """The message of an error without the stack that HTTP libraries write into it."""
+def reason(error: Exception) -> str:
+    """What an error of MLflow says, in short and without credentials."""
     text = str(error).strip() or type(error).__name__
-    return text if len(text) <= 600 else f"{text[:600]}…"
+    cause = _CAUSE.search(text)
+    text = redact(cause[1] if cause else text)
+    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}…"

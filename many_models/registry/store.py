@@ -25,7 +25,14 @@ from many_models.errors import InputError, LookupFailed, Problem, RegistryError,
 from many_models.registry.files import StoredFiles
 from many_models.registry.location import artifact_location
 from many_models.registry.redaction import redact
-from many_models.registry.session import already_exists, is_missing, quiet, sole_initialiser, translated
+from many_models.registry.session import (
+    already_exists,
+    is_missing,
+    quiet,
+    reason,
+    sole_initialiser,
+    translated,
+)
 
 ColumnType = Literal["boolean", "integer", "long", "float", "double", "string", "binary", "datetime"]
 """MLflow's names of column types."""
@@ -173,7 +180,7 @@ class Registry:
                 client.search_registered_models(max_results=1)
             except Exception as error:
                 raise RegistryError(
-                    f"the registry {redact(self.tracking_uri)} does not answer: {_reason(error)}; "
+                    f"the registry {redact(self.tracking_uri)} does not answer: {reason(error)}; "
                     "check registry.tracking_uri or MLFLOW_TRACKING_URI, and that the server runs"
                 ) from None
         self._connected = client
@@ -460,11 +467,6 @@ class Registry:
                 registry_uri=self._connected._registry_uri,
             )
         return Path(found)
-
-
-def _reason(error: Exception) -> str:
-    text = redact(str(error).strip() or type(error).__name__)
-    return text if len(text) <= 400 else f"{text[:400]}…"
 
 
 def _check_name(name: str) -> None:
