@@ -109,8 +109,9 @@ format: $(STAMP_DEV) ## bring the code into its format
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-docs-reference: $(STAMP_DEV) ## write docs/reference anew from the spec
+docs-reference: $(STAMP_DEV) ## write the parts of docs/ that are made from the code
 	$(BIN)/python -m many_models.spec.reference docs/reference
+	$(BIN)/python -m many_models.report.codes docs/outcomes-and-findings.md
 
 clean: ## remove the environment, caches and what tests left behind (runs/ and mlflow.db are yours: they stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist \
