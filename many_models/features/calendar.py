@@ -43,6 +43,27 @@ CYCLES = {
 MONTHS_OF = {"month": 1, "quarter": 3, "half": 6}
 """Fields that are cut from the month of the year."""
 
+NOISY_FOR_TREES = ("week_of_month",)
+"""Fields that trees get only where the user switches the calendar on: few values, many chances to cut."""
+
+PER_YEAR = {
+    "half": 1,
+    "quarter": 1,
+    "month": 1,
+    "week_of_year": 1,
+    "week_of_month": 12,
+    "day_of_month": 12,
+    "day_of_week": 52,
+    "weekend": 52,
+    "hour": 365,
+    "minute": 8766,
+    "second": 525960,
+}
+"""How often a field comes round in a year."""
+
+FEWEST_ROUNDS = 3
+"""A field that came round less often says what happened once, not what happens."""
+
 SECONDS_OF = {"hour": 3600, "minute": 60, "second": 1}
 """Fields that are cut from the time of day."""
 
@@ -94,10 +115,14 @@ class Calendar:
 
     @classmethod
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
-        """The fields of this frequency that vary in the training part and came round twice."""
+        """The fields of this frequency that vary in the training part and came round often enough."""
         if wishes.calendar is False or not series.grid.has_calendar:
             return None
+        years = len(series) / series.grid.frequency.steps_per_year
         names = FIELDS_BY_KIND.get(series.grid.frequency.kind, ())
+        names = tuple(name for name in names if years * PER_YEAR[name] >= FEWEST_ROUNDS)
+        if wishes.style == "tree" and wishes.calendar is None:
+            names = tuple(name for name in names if name not in NOISY_FOR_TREES)
         if wishes.style == "linear":
             covered = () if wishes.fourier == 0 else COVERED_BY_WAVES
             names = tuple(name for name in names if name in INDICATED and name not in covered)

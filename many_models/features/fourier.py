@@ -34,6 +34,8 @@ class Fourier:
     @classmethod
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
         """Waves for every season that the training part holds at least twice."""
+        if wishes.style == "tree" and wishes.fourier is None and series.grid.has_calendar:
+            return None  # calendar fields say the same in numbers that a tree can cut
         seasons = sorted({wishes.season, *series.grid.frequency.seasons} - {0, 1})
         waves: dict[float, tuple[float, int]] = {}
         for season in seasons:

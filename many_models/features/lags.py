@@ -35,7 +35,10 @@ class Lags:
         """The lags asked for that leave at least half of the training part as rows."""
         wanted = wishes.lags
         if wanted is None:
-            wanted = (1, 2, 3, *(s for s in series.grid.frequency.seasons), wishes.season)
+            # One linear coefficient for all steps: only the last value and the last seasons serve it.
+            seasons = {*series.grid.frequency.seasons, wishes.season} - {1}
+            more = {2, 3} if wishes.style == "tree" else {2 * season for season in seasons}
+            wanted = (1, *seasons, *more)
         kept = tuple(sorted({lag for lag in wanted if lag > 0 and lag + wishes.reach <= len(series) // 2}))
         return cls(kept) if kept else None
 

@@ -172,7 +172,7 @@ class Arx:
     )
 
     def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
-        """Up to three without covariates, up to three with."""
+        """Three without covariates (shrunk to the mean, the last value, the last season), two with."""
         if len(series) < FEWEST:
             return ()
         log = context.nonnegative and context.features.log is not False
@@ -189,8 +189,6 @@ class Arx:
         add("last", "joint", 1, False)
         if context.season > 1:
             add("season", "joint", context.season, False)
-        add("errors", "errors", 0, False)
-        add("none", "none", 0, False)
         return tuple(found)
 
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> ArxModel:

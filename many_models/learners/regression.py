@@ -29,6 +29,8 @@ from many_models.panel.series import Floats, Forecast, Future, Series
 
 FEWEST = 12
 """Fewest values of a fit."""
+LONG = 200
+"""From so many values on, models with covariates read lags and windows too."""
 MOST_ROWS = 4000
 """More training rows than this are not drawn from one series; the newest are kept."""
 ENOUGH_ROWS = 200
@@ -111,12 +113,15 @@ class Lesson:
         Level of each row.
     y : [n]
         Targets as they were observed.
+    distinct
+        Number of different targets: a value seen from several steps is one observation.
     """
 
     x: Floats
     z: Floats
     level: Floats
     y: Floats
+    distinct: int
 
 
 def frame_of(series: Series, parameters: Parameters, context: FitContext, style: Style) -> Frame:
@@ -135,9 +140,30 @@ def frame_of(series: Series, parameters: Parameters, context: FitContext, style:
     names += HISTORY if parameters["history"] else ()
     names += ("covariates",) if parameters["known"] else ()
     plan = FeaturePlan.decide(series, wishes, names)
-    level = int(parameters["level"]) if parameters["history"] else 0
-    known = len(series.known) if parameters["known"] else 0
-    return Frame(TargetScale.of(series.y, bool(parameters["log"])), plan, level, known)
+    scale = TargetScale.of(series.y, bool(parameters["log"]))
+    level = best_level(scale.forward(series.y), context) if parameters["history"] else 0
+    return Frame(scale, plan, level, len(series.known) if parameters["known"] else 0)
+
+
+def best_level(z: Floats, context: FitContext) -> int:
+    """How many last values make the level that targets are told relative to, 0 for none.
+
+    A mean of the last values serves where it is nearer to what comes than the mean of all: in
+    series that trend or wander, not in those that jump for a week and come back.
+    """
+    targets, steps = seen_from(len(z), 1, context.horizon)
+    cutoffs = targets - steps - context.gap
+    targets, cutoffs = targets[cutoffs >= 3], cutoffs[cutoffs >= 3]
+    if len(targets) < 8:
+        return 1
+    of_all = np.cumsum(z)[cutoffs] / (cutoffs + 1)
+    best, error = 0, 0.95 * float(np.abs(z[targets] - of_all).mean())
+    for width in (1, 4, *([context.season] if 4 < context.season <= len(z) // 4 else [])):
+        block = z[np.maximum(cutoffs[:, None] - np.arange(width), 0)]
+        found = float(np.abs(z[targets] - block.mean(axis=1)).mean())
+        if found < error:
+            best, error = width, found
+    return best
 
 
 def seen_from(count: int, first: int, horizon: int) -> tuple[Positions, Positions]:
@@ -176,7 +202,7 @@ def lesson_of(series: Series, frame: Frame, context: FitContext) -> Lesson:
         raise LearnerError("TOO_SHORT", "too few observed values behind the lags")
     targets, steps = targets[kept], steps[kept]
     x, level = frame.rows(Rows.training(series, z, steps, targets, context.gap))
-    return Lesson(x, z[targets] - level, level, series.y[targets])
+    return Lesson(x, z[targets] - level, level, series.y[targets], len(np.unique(targets)))
 
 
 def mean_over_median(y: Floats, median: Floats) -> float:
@@ -291,15 +317,13 @@ def _candidates(name: str, series: Series, context: FitContext) -> tuple[Candida
     if len(series) < FEWEST:
         return ()
     log = context.nonnegative and context.features.log is not False
-    level = 4
     found = []
     if series.known:
-        known = {"history": False, "known": True, "log": log, "level": level}
+        # On a hundred values lags cost more than they tell beside prices and promotions.
+        history = len(series) >= max(LONG, 10 * (context.gap + context.horizon))
+        known = {"history": history, "known": True, "log": log}
         found.append(Candidate(f"{name}_known", name, known, True))
-        known = {"history": True, "known": True, "log": log, "level": level}
-        found.append(Candidate(f"{name}_known_history", name, known, True))
-    plain = {"history": True, "known": False, "log": log, "level": level}
-    found.append(Candidate(name, name, plain))
+    found.append(Candidate(name, name, {"history": True, "known": False, "log": log}))
     return tuple(found)
 
 
@@ -325,7 +349,7 @@ class ElasticNet:
         check_target(series, FEWEST)
         frame = frame_of(series, parameters, context, "linear")
         lesson = lesson_of(series, frame, context)
-        core = elastic_net(lesson.x, lesson.z)
+        core = elastic_net(lesson.x, lesson.z, lesson.distinct)
         median = frame.scale.backward(core.predict(lesson.x) + lesson.level)
         factor = mean_over_median(lesson.y, median) if frame.scale.log else 1.0
         return RegressionModel(dict(parameters), frame, core, factor, series.end, frame.recent(series))
@@ -341,10 +365,11 @@ PATH_END = 0.003
 """The smallest penalty of the path, as a share of the one that leaves every column out."""
 
 
-def elastic_net(x: Floats, z: Floats) -> LinearCore:
+def elastic_net(x: Floats, z: Floats, count: int) -> LinearCore:
     """The elastic net of `z` [n] on `x` [n, c] at the penalty with the lowest AICc.
 
-    Degrees of freedom are the columns with a coefficient (Zou, Hastie and Tibshirani 2007).
+    `count` observations stand behind the n rows. Degrees of freedom are the columns with a
+    coefficient (Zou, Hastie and Tibshirani 2007).
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import enet_path
@@ -352,10 +377,9 @@ def elastic_net(x: Floats, z: Floats) -> LinearCore:
     standard, means, scales, centre = standardise(x, z)
     low, high = float(z.min()), float(z.max())
     margin = high - low
-    count = len(z)
     target = z - centre
     products = standard.T @ target
-    strongest = float(np.abs(products).max(initial=0.0)) / count / L1_SHARE
+    strongest = float(np.abs(products).max(initial=0.0)) / len(z) / L1_SHARE
     if not strongest > 1e-12:
         return LinearCore(centre, np.empty(0, np.int64), np.empty(0), low - margin, high + margin)
     alphas = strongest * np.geomspace(1.0, PATH_END, PATH_LENGTH)
@@ -407,16 +431,15 @@ class LightGBM:
         return _load(state, Trees.load(state["core"]))
 
 
-TREES = 80
+TREES = 60
 BOOSTING: dict[str, Any] = {
     "objective": "regression_l1",
-    "learning_rate": 0.08,
+    "learning_rate": 0.1,
     "num_leaves": 8,
     "min_data_in_leaf": 5,
     "max_bin": 63,
     "min_data_in_bin": 1,
-    "lambda_l2": 1.0,
-    "feature_fraction": 0.8,
+    "extra_trees": True,
     "deterministic": True,
     "force_row_wise": True,
     "feature_pre_filter": False,
