@@ -100,7 +100,7 @@ spark: $(STAMP_DEV) ## the Spark tests alone: classic, Connect, and a standalone
 	$(BIN)/pytest -m "spark and not slow" -rs
 
 slow: $(STAMP_DEV) ## the longer proofs
-	$(BIN)/pytest -m slow -rs
+	$(BIN)/pytest -m slow -rs || [ $$? -eq 5 ]  # 5: there are none
 
 bench: $(STAMP_DEV) ## measure speed, size and accuracy; prints a table
 	@$(BIN)/python benchmarks/table.py

@@ -86,7 +86,6 @@ def report(run: FinishedRun) -> str:
     worst_at = np.array([i for i in by_skill[:EXTREMES] if i not in set(best_at.tolist())], dtype=np.intp)
     page = {
         "summary": run.summary,
-        "directory": str(run.directory),
         "name": run.directory.name,
         "spec": run.spec.to_yaml(),
         "outcomes": outcomes(results),
@@ -207,7 +206,7 @@ def percent(value: Any, signed: bool = False) -> str:
         return "–"
     hundred = 100.0 * float(value)
     digits = 1 if 0.05 <= abs(hundred) < 9.95 else 0
-    return f"{hundred:{'+' if signed else ''}.{digits}f} %"
+    return f"{hundred:{'+' if signed else ''}.{digits}f} %".replace("-", "−")
 
 
 def duration(value: Any) -> str:

@@ -234,7 +234,7 @@ def test_page_says_the_counts_skill_and_bias_of_the_run(page_of_nine):
     assert "CRASHED" in text
     assert "75 % beat seasonal naive" in text
     assert "+12 % median skill" in text
-    assert "-2.0 % bias of the total" in text
+    assert "−2.0 % bias of the total" in text
     assert "3 min 25 s in all" in text
     assert "GAP_FILLED" in text
     assert "name: shops" in text
