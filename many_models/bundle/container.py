@@ -54,7 +54,7 @@ _MAGIC = b"MMC\x1a"
 _PREFIX = struct.Struct("<4sBBII")
 _CHECKSUM_BYTES = 16
 _OVERHEAD = _PREFIX.size + _CHECKSUM_BYTES
-_LEVEL = 9
+_LEVEL = 6
 
 # Code in the header and dtype; the order is the order of the sections and part of the format.
 _KINDS: dict[str, np.dtype[Any]] = {
