@@ -38,8 +38,8 @@ LONGEST = 1500
 """A fit uses no more than this many last values."""
 TOLERANCE = 1e-5
 """Of the gradient; finer than its finite differences are, an optimiser only wastes steps."""
-LEAST_ROOT = 0.95
-"""A moving average with a root this far inside the unit circle came from an optimiser gone astray."""
+LARGEST_RADIUS = 1.001
+"""Above it the filter would not forget where it started, and new values could not be taken in."""
 
 
 @dataclass(frozen=True)
@@ -319,7 +319,7 @@ def estimated(problem: Problem, order: Order, kind: str) -> ArimaModel:
         )
     model, coefficients = fitted["model"], np.array(list(fitted["coef"].values()), dtype=np.float64)
     arma = order.p + order.q + order.P + order.Q
-    _require_sound(coefficients, arma, model["theta"])
+    _require_sound(coefficients, arma)
     linear = coefficients[arma:] * problem.scale
     mean = 0.0
     if order.constant and not drifting and order.d + order.D == 0:
@@ -347,8 +347,7 @@ def estimated(problem: Problem, order: Order, kind: str) -> ArimaModel:
         np.empty(0),
         problem.series.end,
     )
-    if not (np.isfinite(made.now).all() and np.isfinite(made.gain).all()):
-        raise LearnerError("NOT_FINITE", f"ARIMA {order.label} has a state that is not finite")
+    _require_stable(made)
     return replace(made, recent=made._errors(problem.series.tail(TAIL)))
 
 
@@ -362,17 +361,25 @@ def _require_variation(values: Floats, order: Order) -> None:
         raise LearnerError("CONSTANT", "nothing varies once the series is differenced")
 
 
-def _require_sound(coefficients: Floats, arma: int, theta: Floats) -> None:
-    """Raises where the optimiser failed: not finite, at its start values, or far from invertible."""
+def _require_sound(coefficients: Floats, arma: int) -> None:
+    """Raises where the optimiser failed: not finite, or back at its start values."""
     if not np.isfinite(coefficients).all():
         raise LearnerError("NOT_FINITE", "a coefficient is not finite")
     if arma and not np.any(coefficients[:arma]):
         raise LearnerError("NOT_CONVERGED", "the optimiser came back with its start values")
-    used = np.flatnonzero(np.abs(theta) > 1e-8)
-    if len(used):
-        roots = np.roots(np.append(theta[used[-1] :: -1], 1.0))
-        if len(roots) and float(np.abs(roots).min()) < LEAST_ROOT:
-            raise LearnerError("NOT_INVERTIBLE", "the moving average is far from invertible")
+
+
+def _require_stable(model: ArimaModel) -> None:
+    """Raises where the filter with its last gain is unstable.
+
+    A moving average with a root inside the unit circle is no harm by itself: the exact filter of
+    its invertible twin is the same. It is where that filter has not settled by the cutoff.
+    """
+    if not (np.isfinite(model.now).all() and np.isfinite(model.gain).all()):
+        raise LearnerError("NOT_FINITE", f"ARIMA {model.order.label} has a state that is not finite")
+    moved = np.column_stack([model._filter(unit, np.zeros(1)) for unit in np.eye(len(model.now))])
+    if float(np.abs(np.linalg.eigvals(moved)).max()) > LARGEST_RADIUS:
+        raise LearnerError("NOT_INVERTIBLE", "the filter of the moving average has not settled")
 
 
 def arima_season(season: int) -> int:

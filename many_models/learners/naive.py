@@ -141,10 +141,10 @@ class Mean:
     def of(cls, window: int, earlier: float, count: int, y: Floats, end: int) -> Mean:
         """The average after `count` values that sum to `earlier` and then `y` [n]."""
         tail = window or min(TAIL, len(y))
-        fresh = y[-window:] if window else y
-        mean = (earlier + float(fresh.sum())) / (count + len(fresh))
         passed = 0 if window else len(y) - tail
-        return cls(window, earlier + float(y[:passed].sum()), count + passed, mean, end, tail)
+        earlier, count = earlier + float(y[:passed].sum()), count + passed
+        mean = (earlier + float(y[len(y) - tail :].sum())) / (count + tail)
+        return cls(window, earlier, count, mean, end, tail)
 
     @property
     def parameters(self) -> Parameters:

@@ -19,50 +19,63 @@ class Entry:
     info: LearnerInfo
 
 
-def _entry(name: str, place: str, min_length: int, cost: Cost, title: str, known: bool = False) -> Entry:
-    module, _, attribute = place.partition(":")
-    information = LearnerInfo(name, title, _REFERENCES[name], min_length, cost, known)
-    return Entry(f"many_models.learners.{module}", attribute, information)
-
-
 _SIMPLE = "Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., section 5.2"
-_ARIMA = "Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., chapter 9"
-_REFERENCES = {
-    "naive": _SIMPLE,
-    "seasonal_naive": _SIMPLE,
-    "drift": _SIMPLE,
-    "average": _SIMPLE,
-    "seasonal_average": _SIMPLE,
-    "ets": "Hyndman, Koehler, Snyder & Grose (2002), A state space framework; statsforecast's AutoETS",
-    "theta": "Fiorucci et al. (2016), Models for optimising the theta method; statsforecast's AutoTheta",
-    "ces": "Svetunkov, Kourentzes & Ord (2022), Complex exponential smoothing; statsforecast's AutoCES",
-    "arima": f"{_ARIMA}; statsforecast's arima",
-    "arx": "Hoerl & Kennard (1970), Ridge regression, on lags and Fourier terms",
-    "auto_arima": "Hyndman & Khandakar (2008), Automatic time series forecasting; statsforecast's AutoARIMA",
-    "arima_pmdarima": "Hyndman & Khandakar (2008), Automatic time series forecasting; pmdarima's auto_arima",
-    "prophet": "Taylor & Letham (2018), Forecasting at scale; prophet",
-    "elastic_net": "Zou & Hastie (2005), Regularization and variable selection; scikit-learn",
-    "lightgbm": "Ke et al. (2017), LightGBM; lightgbm",
+_ARIMA = "Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., chapters 9 and 10"
+_SEARCH = "Hyndman & Khandakar (2008), Journal of Statistical Software 27(3)"
+_ABOUT = {
+    "naive": ("The last value", _SIMPLE),
+    "seasonal_naive": ("The value one season ago", _SIMPLE),
+    "drift": ("The last value, continued at the mean change", _SIMPLE),
+    "average": ("The mean of the last twelve values, or of all", _SIMPLE),
+    "seasonal_average": ("The mean of the last three seasons", _SIMPLE),
+    "ets": ("Exponential smoothing, its form chosen by AICc", "Hyndman et al. (2002), IJF 18(3)"),
+    "theta": ("The dynamic optimised theta method", "Fiorucci et al. (2016), IJF 32(4)"),
+    "ces": ("Complex exponential smoothing", "Svetunkov, Kourentzes & Ord (2022), NRL 69(8)"),
+    "arima": ("ARIMA of a few fixed orders", _ARIMA),
+    "arx": (
+        "Ridge regression on lags, waves and covariates, in closed form",
+        "Hoerl and Kennard (1970), Technometrics 12(1); Young, Pedregal and Tych (1999)",
+    ),
+    "auto_arima": ("ARIMA, its order searched by statsforecast", _SEARCH),
+    "arima_pmdarima": ("ARIMA, its order searched by pmdarima", _SEARCH),
+    "prophet": (
+        "Prophet: trend, seasons, holidays, regressors",
+        "Taylor & Letham (2018), The American Statistician 72(1)",
+    ),
+    "elastic_net": (
+        "Elastic net on lags, windows, calendar and covariates",
+        "Zou and Hastie (2005), J. R. Statist. Soc. B 67(2)",
+    ),
+    "lightgbm": ("LightGBM on lags, windows, calendar and covariates", "Ke et al. (2017), NeurIPS 30"),
 }
+"""Title and reference."""
+
+
+def _row(name: str, place: str, min_length: int, cost: Cost, known: bool = False) -> Entry:
+    module, _, attribute = place.partition(":")
+    return Entry(
+        f"many_models.learners.{module}", attribute, LearnerInfo(name, *_ABOUT[name], min_length, cost, known)
+    )
+
 
 # fmt: off
 _ROWS = (
-    #      name                module:class           least  cost     title, known covariates?
-    _entry("naive",            "naive:Naive",            1, "trivial",  "the last value"),
-    _entry("seasonal_naive",   "naive:SeasonalNaive",    1, "trivial",  "the value one season ago"),
-    _entry("drift",            "naive:Drift",            3, "trivial",  "the last value and the mean change"),
-    _entry("average",          "naive:Average",          1, "trivial",  "the mean of twelve or of all values"),
-    _entry("seasonal_average", "naive:SeasonalAverage",  1, "trivial",  "the mean of the last three seasons"),
-    _entry("ets",              "smoothing:Ets",          8, "moderate", "exponential smoothing, form by AICc"),
-    _entry("theta",            "smoothing:Theta",        6, "cheap",    "the optimised theta method"),
-    _entry("ces",              "smoothing:Ces",          6, "cheap",    "complex exponential smoothing"),
-    _entry("arima",            "arima:Arima",           10, "moderate", "ARIMA of a few fixed orders", True),
-    _entry("arx",              "arx:Arx",                8, "trivial",  "ridge on lags and Fourier terms", True),
-    _entry("auto_arima",       "auto_arima:AutoArima",  10, "dear",     "ARIMA, order by stepwise search", True),
-    _entry("arima_pmdarima",   "auto_arima:PmdArima",   10, "dear",     "ARIMA, order by pmdarima", True),
-    _entry("prophet",          "prophet:Prophet",       10, "moderate", "trend, seasons, holidays, regressors", True),
-    _entry("elastic_net",      "regression:ElasticNet", 12, "cheap",    "elastic net on lags and covariates", True),
-    _entry("lightgbm",         "regression:LightGBM",   24, "moderate", "trees on lags and covariates", True),
+    #    name                module:class          least  cost      uses known covariates?
+    _row("naive",            "naive:Naive",            1, "trivial"),
+    _row("seasonal_naive",   "naive:SeasonalNaive",    1, "trivial"),
+    _row("drift",            "naive:Drift",            3, "trivial"),
+    _row("average",          "naive:Average",          1, "trivial"),
+    _row("seasonal_average", "naive:SeasonalAverage",  1, "trivial"),
+    _row("ets",              "smoothing:Ets",          8, "moderate"),
+    _row("theta",            "smoothing:Theta",        6, "cheap"),
+    _row("ces",              "smoothing:Ces",          6, "cheap"),
+    _row("arima",            "arima:Arima",           10, "moderate", True),
+    _row("arx",              "arx:Arx",                8, "cheap",    True),
+    _row("auto_arima",       "auto_arima:AutoArima",  10, "dear",     True),
+    _row("arima_pmdarima",   "auto_arima:PmdArima",   10, "dear",     True),
+    _row("prophet",          "prophet:Prophet",       10, "moderate", True),
+    _row("elastic_net",      "regression:ElasticNet", 12, "cheap",    True),
+    _row("lightgbm",         "regression:LightGBM",   12, "moderate", True),
 )
 # fmt: on
 
