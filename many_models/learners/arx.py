@@ -17,6 +17,7 @@ from many_models.features.base import Wishes
 from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Rows
 from many_models.learners.base import Candidate, FitContext, LearnerInfo, Parameters, State
+from many_models.learners.guards import opened
 from many_models.learners.linear import (
     TargetScale,
     check_future,
@@ -25,10 +26,13 @@ from many_models.learners.linear import (
     ridge,
     weighted_rows,
 )
+from many_models.learners.table import learner_info
 from many_models.panel.series import Bools, Floats, Forecast, Future, Series
 
-FEWEST = 8
-"""Fewest values of a fit."""
+FEWEST_ROWS = 4
+"""Fewest observed rows of a fit; with fewer, filled values count too."""
+KIND, VERSION = "arx", 1
+"""Of stored states; an older version stays readable when the number goes up."""
 
 
 def auto_lags(length: int, seasons: tuple[int, ...]) -> tuple[int, ...]:
@@ -145,6 +149,8 @@ class ArxModel:
     def state(self) -> State:
         """The model as plain data."""
         return {
+            "kind": KIND,
+            "version": VERSION,
             "settings": dict(self.settings),
             "known": self.known,
             "scale": self.scale.to_list(),
@@ -162,18 +168,11 @@ class ArxModel:
 class Arx:
     """Closed-form ridge regression on lags, waves, calendar and known covariates."""
 
-    info: ClassVar[LearnerInfo] = LearnerInfo(
-        name="arx",
-        title="Ridge regression on lags, waves and covariates, in closed form",
-        reference="Hoerl and Kennard (1970), Technometrics 12(1); Young, Pedregal and Tych (1999)",
-        min_length=FEWEST,
-        cost="cheap",
-        uses_known=True,
-    )
+    info: ClassVar[LearnerInfo] = learner_info("arx")
 
     def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
         """Three without covariates (shrunk to the mean, the last value, the last season), two with."""
-        if len(series) < FEWEST:
+        if len(series) < self.info.min_length:
             return ()
         log = context.nonnegative and context.features.log is not False
         found: list[Candidate] = []
@@ -193,7 +192,7 @@ class Arx:
 
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> ArxModel:
         """The coefficients that leave-one-out errors prefer."""
-        check_target(series, FEWEST)
+        check_target(series, self.info.min_length)
         settings = dict(parameters)
         scale = TargetScale.of(series.y, bool(settings["log"]))
         z = scale.forward(series.y)
@@ -211,6 +210,7 @@ class Arx:
 
     def load(self, state: State) -> ArxModel:
         """The model that gave this state."""
+        opened(state, KIND, VERSION)
         intercept, variance, low, high = (float(v) for v in state["numbers"])
         return ArxModel(
             dict(state["settings"]),
@@ -269,7 +269,7 @@ class _Fitted:
 
 def _fit_outside(z: Floats, x: Floats, observed: Bools, lags: tuple[int, ...], anchor: int) -> _Fitted:
     """Everything but lags."""
-    rows = kept_rows(observed, FEWEST // 2)
+    rows = kept_rows(observed, FEWEST_ROWS)
     fit = ridge(x[rows], z[rows])
     return _Fitted(fit.intercept, fit.coefficients, np.empty(0), fit.variance, float(z.min()), float(z.max()))
 
@@ -286,7 +286,7 @@ def _fit_joint(z: Floats, x: Floats, observed: Bools, lags: tuple[int, ...], anc
         # Shrunk towards the anchor, not towards the mean: a ridge of changes against it.
         target = target - earlier[:, base]
         earlier = np.delete(earlier, base, axis=1) - earlier[:, [base]]
-    rows = kept_rows(observed[reach:], FEWEST // 2)
+    rows = kept_rows(observed[reach:], FEWEST_ROWS)
     fit = ridge(np.concatenate([x[reach:], earlier], axis=1)[rows], target[rows])
     slope, weights = fit.coefficients[: x.shape[1]].copy(), fit.coefficients[x.shape[1] :].copy()
     if base is not None:

@@ -90,10 +90,10 @@ def check_future(future: Future, end: int, known: int) -> None:
     Raises
     ------
     LearnerError
-        `KNOWN_MISSING` where a known covariate is missing, `NOT_AFTER` for a stamp in the past.
+        `KNOWN_MISSING` where a known covariate is missing, `NOT_AFTER_HISTORY` for a stamp in the past.
     """
     if len(future) and int(future.ordinals[0]) <= end:
-        raise LearnerError("NOT_AFTER", "a stamp that is not after the history")
+        raise LearnerError("NOT_AFTER_HISTORY", "a stamp that is not after the history")
     if known and (future.known_x.shape[1] != known or not np.isfinite(future.known_x).all()):
         raise LearnerError("KNOWN_MISSING", "known covariates of the horizon are missing")
 

@@ -17,6 +17,7 @@ from many_models.features.base import Style, Wishes
 from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Positions, Rows
 from many_models.learners.base import Candidate, FitContext, LearnerInfo, Parameters, State
+from many_models.learners.guards import opened
 from many_models.learners.linear import (
     TargetScale,
     check_future,
@@ -24,11 +25,15 @@ from many_models.learners.linear import (
     standardise,
     weighted_rows,
 )
+from many_models.learners.table import learner_info
 from many_models.learners.trees import Trees
 from many_models.panel.series import Floats, Forecast, Future, Series
 
-FEWEST = 12
-"""Fewest values of a fit."""
+FEWEST_ROWS = 6
+"""Fewest observed training rows."""
+KIND_OF_CORE = {"elastic_net": "regression_linear", "lightgbm": "regression_trees"}
+VERSION = 1
+"""Kinds and version of stored states; an older version stays readable when the number goes up."""
 LONG = 200
 """From so many values on, models with covariates read lags and windows too."""
 MOST_ROWS = 4000
@@ -198,7 +203,7 @@ def lesson_of(series: Series, frame: Frame, context: FitContext) -> Lesson:
         early = targets - steps - context.gap < first - 1
         targets, steps = targets[~early], steps[~early]
     kept = series.observed[targets]
-    if int(kept.sum()) < FEWEST // 2:
+    if int(kept.sum()) < FEWEST_ROWS:
         raise LearnerError("TOO_SHORT", "too few observed values behind the lags")
     targets, steps = targets[kept], steps[kept]
     x, level = frame.rows(Rows.training(series, z, steps, targets, context.gap))
@@ -250,7 +255,10 @@ class RegressionModel:
 
     def state(self) -> State:
         """The model as plain data."""
+        linear = isinstance(self.core, LinearCore)
         return {
+            "kind": KIND_OF_CORE["elastic_net" if linear else "lightgbm"],
+            "version": VERSION,
             "settings": dict(self.settings),
             "frame": self.frame.state(),
             "core": self.core.state(),
@@ -314,7 +322,7 @@ def _load(state: State, core: LinearCore | Trees) -> RegressionModel:
 
 def _candidates(name: str, series: Series, context: FitContext) -> tuple[Candidate, ...]:
     """One candidate with the known covariates where there are some, one without."""
-    if len(series) < FEWEST:
+    if len(series) < learner_info(name).min_length:
         return ()
     log = context.nonnegative and context.features.log is not False
     found = []
@@ -331,14 +339,7 @@ def _candidates(name: str, series: Series, context: FitContext) -> tuple[Candida
 class ElasticNet:
     """Linear regression on features, with a penalty that leaves columns out."""
 
-    info: ClassVar[LearnerInfo] = LearnerInfo(
-        name="elastic_net",
-        title="Elastic net on lags, windows, calendar and covariates",
-        reference="Zou and Hastie (2005), J. R. Statist. Soc. B 67(2)",
-        min_length=FEWEST,
-        cost="cheap",
-        uses_known=True,
-    )
+    info: ClassVar[LearnerInfo] = learner_info("elastic_net")
 
     def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
         """One with known covariates where there are some, one without."""
@@ -346,7 +347,7 @@ class ElasticNet:
 
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> RegressionModel:
         """The coefficients at the penalty that the corrected information criterion prefers."""
-        check_target(series, FEWEST)
+        check_target(series, self.info.min_length)
         frame = frame_of(series, parameters, context, "linear")
         lesson = lesson_of(series, frame, context)
         core = elastic_net(lesson.x, lesson.z, lesson.distinct)
@@ -356,6 +357,7 @@ class ElasticNet:
 
     def load(self, state: State) -> RegressionModel:
         """The model that gave this state."""
+        opened(state, KIND_OF_CORE["elastic_net"], VERSION)
         return _load(state, LinearCore.load(state["core"]))
 
 
@@ -403,14 +405,7 @@ def elastic_net(x: Floats, z: Floats, count: int) -> LinearCore:
 class LightGBM:
     """Boosted trees on features, with the absolute error as loss."""
 
-    info: ClassVar[LearnerInfo] = LearnerInfo(
-        name="lightgbm",
-        title="LightGBM on lags, windows, calendar and covariates",
-        reference="Ke et al. (2017), NeurIPS 30",
-        min_length=FEWEST,
-        cost="moderate",
-        uses_known=True,
-    )
+    info: ClassVar[LearnerInfo] = learner_info("lightgbm")
 
     def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
         """One with known covariates where there are some, one without."""
@@ -418,7 +413,7 @@ class LightGBM:
 
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> RegressionModel:
         """The trees, at fixed settings."""
-        check_target(series, FEWEST)
+        check_target(series, self.info.min_length)
         frame = frame_of(series, parameters, context, "tree")
         lesson = lesson_of(series, frame, context)
         trees = boosted_trees(lesson, context)
@@ -428,6 +423,7 @@ class LightGBM:
 
     def load(self, state: State) -> RegressionModel:
         """The model that gave this state."""
+        opened(state, KIND_OF_CORE["lightgbm"], VERSION)
         return _load(state, Trees.load(state["core"]))
 
 

@@ -85,11 +85,11 @@ class Trees:
         return {
             "leaves": self.leaves.astype(np.uint8),
             "feature": _narrow(self.feature),
-            "threshold": self.threshold.astype("<f4").view(np.uint8),
+            "threshold": self.threshold.astype(np.float32),
             "left_if_nan": np.packbits(self.left_if_nan),
             "left": self.left.astype(np.uint8),
             "right": self.right.astype(np.uint8),
-            "value": self.value.astype("<f4").view(np.uint8),
+            "value": self.value.astype(np.float32),
         }
 
     @classmethod
@@ -106,11 +106,11 @@ class Trees:
         trees = cls(
             leaves,
             np.asarray(state["feature"]).astype(np.int64),
-            np.asarray(state["threshold"]).view("<f4").astype(np.float64),
+            np.asarray(state["threshold"]).astype(np.float64),
             np.unpackbits(np.asarray(state["left_if_nan"]), count=splits).astype(np.bool_),
             np.asarray(state["left"]).astype(np.int64),
             np.asarray(state["right"]).astype(np.int64),
-            np.asarray(state["value"]).view("<f4").astype(np.float64),
+            np.asarray(state["value"]).astype(np.float64),
         )
         _check(trees)
         return trees
