@@ -1,0 +1,150 @@
+"""What runs inside Spark's Python workers: facts, canonical rows, and groups by a guarded child.
+
+The worker itself imports pandas and Arrow, nothing heavier; it keeps one guarded child for its
+life, and that child holds the learners. Everything here takes and gives Arrow record batches.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import pandas as pd
+import pyarrow as pa
+
+from many_models.engines.base import GroupAnswer
+from many_models.engines.guarded import Child, PackedJob, guard
+from many_models.engines.machine import child_memory_bytes, usable_cores
+from many_models.engines.reading import Table
+from many_models.panel.canonical import TimeTag, key_types, sort_canonical
+from many_models.panel.layout import Facts, Layout
+
+Batches: TypeAlias = Iterator[pa.RecordBatch]
+Mapping: TypeAlias = Callable[[Batches], Batches]
+
+ANSWERS = pa.schema([("group", pa.int32()), ("payload", pa.binary())])
+FACTS = pa.schema([("facts", pa.string())])
+
+_child: Child | None = None
+
+
+@dataclass(frozen=True)
+class Wire:
+    """How a user's table travels through Spark: columns by position, time as int64 where it is a stamp.
+
+    Attributes
+    ----------
+    names
+        The user's names of the columns `c0` … that travel.
+    columns
+        The names of all columns of the source.
+    is_text, time_tag, time_zone
+        As in `Table`.
+    """
+
+    names: tuple[str, ...]
+    columns: tuple[Any, ...]
+    is_text: bool = False
+    time_tag: TimeTag | None = None
+    time_zone: str | None = None
+
+    def table(self, batch: pa.RecordBatch) -> Table:
+        """The part of the user's table in this batch."""
+        frame = batch.to_pandas()
+        frame.columns = pd.Index(self.names, dtype=object)
+        return Table(frame, self.columns, self.is_text, self.time_tag, self.time_zone)
+
+
+def facts_of(wire: Wire, data: Any, by_time: Layout | None, last: int | None) -> Mapping:
+    """A mapping of rows to one row per part: the part's facts as JSON, rows after `last` left out."""
+
+    def run(batches: Batches) -> Batches:
+        facts: Facts | None = None
+        for batch in batches:
+            table = wire.table(batch)
+            part = (table if by_time is None else table.until(by_time, last)).facts(data)
+            facts = part if facts is None else facts.merge(part)
+        if facts is not None:
+            yield pa.RecordBatch.from_pydict({"facts": [json.dumps(facts.to_dict())]}, schema=FACTS)
+
+    return run
+
+
+def canonical_rows(wire: Wire, layout: Layout, last: int | None) -> Mapping:
+    """A mapping of rows to canonical rows, rows after `last` left out."""
+    schema = canonical_schema(layout)
+
+    def run(batches: Batches) -> Batches:
+        for batch in batches:
+            frame = wire.table(batch).until(layout, last).canonical(layout)
+            yield pa.RecordBatch.from_pandas(frame, schema=schema, preserve_index=False)
+
+    return run
+
+
+def canonical_schema(layout: Layout) -> pa.Schema:
+    """The Arrow schema of the canonical frame of a layout."""
+    types: dict[str, pa.DataType] = dict(zip(layout.key_names, key_types(layout), strict=True))
+    types["t"] = pa.int64()
+    for name, covariate in zip(layout.covariate_names, layout.covariates, strict=True):
+        types[name] = pa.string() if covariate.kind == "category" else pa.float64()
+    return pa.schema([(name, types.get(name, pa.float64())) for name in layout.columns])
+
+
+def canonical_of(table: pa.Table, layout: Layout) -> pd.DataFrame:
+    """The canonical frame of Arrow rows that hold its columns, with its types, sorted."""
+    frame = table.select(list(layout.columns)).to_pandas()
+    for name, kind in zip(layout.columns, canonical_schema(layout).types, strict=True):
+        if pa.types.is_floating(kind):  # a column of nulls alone comes as objects
+            frame[name] = frame[name].astype("float64")
+        elif pa.types.is_string(kind) or pa.types.is_boolean(kind):
+            frame[name] = frame[name].astype(object)
+    return sort_canonical(frame, layout)
+
+
+def answers_of(packed: bytes, deadline_seconds: float | None, layout: Layout) -> Mapping:
+    """A mapping of canonical rows, sorted by their column `group`, to one row per group: its payload."""
+
+    def run(batches: Batches) -> Batches:
+        job = PackedJob(packed, deadline_seconds)
+        child = _own_child()
+        for group, table in _groups(batches):
+            answer = guard(child, job, group, canonical_of(table, layout))
+            yield _row(answer)
+
+    return run
+
+
+def _row(answer: GroupAnswer) -> pa.RecordBatch:
+    columns = {"group": [answer.group], "payload": [answer.payload]}
+    return pa.RecordBatch.from_pydict(columns, schema=ANSWERS)
+
+
+def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
+    """Each group's rows, as soon as they are complete: memory holds one group, not the task."""
+    current: int | None = None
+    parts: list[pa.RecordBatch] = []
+    for batch in batches:
+        groups = batch.column("group").to_numpy(zero_copy_only=False)
+        start = 0
+        while start < len(groups):
+            group = int(groups[start])
+            stop = int(groups.searchsorted(group, side="right"))
+            if group != current:
+                if current is not None:
+                    yield current, pa.Table.from_batches(parts)
+                current, parts = group, []
+            parts.append(batch.slice(start, stop - start))
+            start = stop
+    if current is not None:
+        yield current, pa.Table.from_batches(parts)
+
+
+def _own_child() -> Child:
+    """This worker's guarded child; the worker's main thread owns it for the worker's life."""
+    global _child
+    if _child is None:
+        _child = Child(child_memory_bytes(usable_cores()))
+    return _child
