@@ -59,7 +59,7 @@ CODES: dict[str, Code] = {
         "warning",
         "done",
         "{count} rows say something else than another row of their stamp; the last in sorted order was kept",
-        "correct them, add a key column that tells them apart, or set data.frequency to aggregate",
+        "correct them, or add a key column that tells them apart",
     ),
     "DST_DUPLICATE": Code(
         "info",
@@ -149,6 +149,12 @@ CODES: dict[str, Code] = {
         "done",
         "{count} periods at the start or end are not whole and were left out",
         "give the data of the whole period",
+    ),
+    "PARTIAL_PERIODS": Code(
+        "warning",
+        "alerted",
+        "{count} periods inside the history were summed from fewer rows than they should have",
+        "set data.absent: zero if a missing row means that nothing was sold, or mask such periods",
     ),
     "HISTORY_REVISED": Code(
         "info", "done", "{count} rows of the new history replace older ones at the same stamp", ""

@@ -13,8 +13,10 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from many_models.panel.grid import MONTHS, WEEKDAYS, Frequency, Grid
+from many_models.panel.layout import Layout
 from many_models.panel.zones import DAY_US, to_wall
 
 Ints = npt.NDArray[np.int64]
@@ -199,7 +201,16 @@ def _day_candidates(days: Ints) -> Iterator[Frequency]:
     yield Frequency.parse("D")
 
 
-def panel_frequency(
+def panel_frequency(frame: pd.DataFrame, layout: Layout) -> str:
+    """The alias of the frequency that most series of a canonical frame have."""
+    t = frame["t"].to_numpy(dtype=np.int64)
+    keys = list(layout.key_names)
+    places = frame.groupby(keys, sort=False, observed=True).indices.values() if keys else [np.arange(len(t))]
+    integer = layout.time.kind == "integer"
+    return usual_frequency([t[place] for place in places], layout.time.zone, integer=integer).alias
+
+
+def usual_frequency(
     samples: Sequence[npt.ArrayLike], zone: str | None = None, *, integer: bool = False
 ) -> Frequency:
     """The frequency of most series, given the stamps [n] of each, in any order.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from many_models.panel.frequency import fit_grid, infer_frequency, panel_frequency, same_frequency
+from many_models.panel.frequency import fit_grid, infer_frequency, usual_frequency, same_frequency
 from many_models.panel.grid import Frequency
 from many_models.panel.zones import DAY_US
 
@@ -124,11 +124,11 @@ def test_irregular_stamps_say_so_by_their_share():
 def test_panel_frequency_is_that_of_most_series():
     week = micros(pd.date_range("2020-01-02", periods=30, freq="W-THU"))
     month = micros(pd.date_range("2020-01-01", periods=30, freq="MS"))
-    assert panel_frequency([week, month, week[:20]]).alias == "W-THU"
-    assert panel_frequency([week[:2], week[2:4]]).alias == "W-THU"
-    assert panel_frequency([]).alias == "D"
-    assert panel_frequency([[1, 2], [3]], integer=True).alias == "1"
-    assert panel_frequency([week[::-1]]).alias == "W-THU"
+    assert usual_frequency([week, month, week[:20]]).alias == "W-THU"
+    assert usual_frequency([week[:2], week[2:4]]).alias == "W-THU"
+    assert usual_frequency([]).alias == "D"
+    assert usual_frequency([[1, 2], [3]], integer=True).alias == "1"
+    assert usual_frequency([week[::-1]]).alias == "W-THU"
 
 
 def test_fit_keeps_weeks_on_the_named_day():
@@ -142,9 +142,9 @@ def test_fit_keeps_weeks_on_the_named_day():
 def test_real_series_have_the_frequency_their_owners_say(real_data):
     oj = pd.read_parquet(real_data / "oj" / "oj_weekly.parquet")
     groups = [micros(g["WeekStarting"]) for _, g in oj.groupby(["Store", "Brand"])]
-    assert panel_frequency(groups).alias == "W-THU"
+    assert usual_frequency(groups).alias == "W-THU"
     tourism = pd.read_parquet(real_data / "tourism_au" / "tourism_au_quarterly.parquet")
-    assert panel_frequency([micros(tourism["Quarter"])]).kind == "quarter"
+    assert usual_frequency([micros(tourism["Quarter"])]).kind == "quarter"
     nyc = pd.read_parquet(real_data / "notebooks" / "nyc_energy.parquet")
     found = infer_frequency(micros(pd.to_datetime(nyc["timeStamp"])))
     assert (found.frequency.alias, found.share) == ("h", 1.0)

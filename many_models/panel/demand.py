@@ -1,0 +1,91 @@
+"""The shape of a target: the class of its demand, and values far from their neighbours."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from many_models.panel.findings import Finding, finding
+from many_models.panel.series import Bools, Floats
+
+DemandClass: TypeAlias = Literal["smooth", "erratic", "intermittent", "lumpy"]
+
+ADI_LIMIT = 1.32
+CV2_LIMIT = 0.49
+OUTLIER_Z = 8.0
+_WINDOW = 7
+
+
+def demand_class(y: Floats) -> DemandClass:
+    """The class of a history [T] of observed values.
+
+    Average interval between non-zero values against 1.32, squared coefficient of variation of
+    their sizes against 0.49: Syntetos, Boylan & Croston (2005), "On the categorization of demand
+    patterns", Journal of the Operational Research Society 56(5). A history of zeros is intermittent.
+    """
+    seen = y[np.isfinite(y)]
+    sizes = np.abs(seen[seen != 0])
+    if not len(sizes):
+        return "intermittent" if len(seen) else "smooth"
+    interval = len(seen) / len(sizes)
+    # scaled first, so that sizes near the largest float do not overflow
+    sizes = sizes / sizes.max()
+    variation = float(sizes.var() / sizes.mean() ** 2)
+    if interval > ADI_LIMIT:
+        return "lumpy" if variation > CV2_LIMIT else "intermittent"
+    return "erratic" if variation > CV2_LIMIT else "smooth"
+
+
+def outliers(y: Floats, observed: Bools, season: int) -> Bools:
+    """Which values [T] lie far outside what their neighbours and season suggest.
+
+    Residuals from a running median over seven observed values, less the median of their place in
+    the season; outlying beyond eight robust standard deviations. A history without negative values
+    is judged on log(1 + y): promotions and peaks multiply.
+    """
+    flags = np.zeros(len(y), dtype=bool)
+    places = np.flatnonzero(observed)
+    values = y[places]
+    if len(values) < 2 * _WINDOW:
+        return flags
+    if values.min() >= 0:
+        values = np.log1p(values)
+    half = _WINDOW // 2
+    padded = np.pad(values, half, mode="edge")
+    residual = values - np.median(np.lib.stride_tricks.sliding_window_view(padded, _WINDOW), axis=1)
+    if season > 1 and len(values) >= 4 * season:
+        phase = places % season
+        order = np.argsort(phase, kind="stable")
+        groups = np.split(residual[order], np.flatnonzero(np.diff(phase[order])) + 1)
+        profile = np.zeros(season)
+        profile[np.unique(phase)] = [np.median(group) for group in groups]
+        residual = residual - profile[phase]
+    residual = residual - np.median(residual)
+    spread = 1.4826 * float(np.median(np.abs(residual)))
+    if spread > 0:
+        flags[places] = np.abs(residual) > OUTLIER_Z * spread
+    return flags
+
+
+def shape_findings(y: Floats, observed: Bools, season: int, report_outliers: bool) -> list[Finding]:
+    """Findings on the values of a history [T]: constant, zero, intermittent, dead, outlying."""
+    values = y[observed]
+    if not len(values):
+        return []
+    zeros = int((values == 0).sum())
+    if zeros == len(values):
+        return [finding("ALL_ZERO", zeros)]
+    if (values == values[0]).all():
+        return [finding("CONSTANT", len(values))] if len(values) > 1 else []
+    found = []
+    if zeros and demand_class(values) in ("intermittent", "lumpy"):
+        found.append(finding("INTERMITTENT", zeros))
+    still = len(values) - 1 - int(np.flatnonzero(values)[-1])
+    if still >= max(12, 2 * season):
+        found.append(finding("DEAD", still))
+    if report_outliers:
+        count = int(outliers(y, observed, season).sum())
+        if count:
+            found.append(finding("OUTLIERS", count))
+    return found
