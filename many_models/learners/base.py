@@ -76,8 +76,10 @@ class FitContext:
     gap
         Steps between the cutoff and the first forecast stamp.
     season
-        Season length m of the series (1 = none): yearly 1, quarterly 4, monthly 12, weekly 52
+        Season length m of the series for models (1 = none): yearly 1, quarterly 4, monthly 12, weekly 52
         where the series is long enough, daily 7, hourly 24.
+    score_season
+        The m of MASE: like `season`, but 1 for weekly data.
     seed
         For everything random; derived from the key.
     deadline
@@ -91,6 +93,7 @@ class FitContext:
     horizon: int
     gap: int = 0
     season: int = 1
+    score_season: int = 1
     seed: int = 0
     deadline: Deadline = field(default_factory=Deadline)
     nonnegative: bool = False

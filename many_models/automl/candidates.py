@@ -1,0 +1,90 @@
+"""Which candidates a series gets: the learners of the preset that its history can carry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from many_models.errors import LearnerError
+from many_models.learners.base import Candidate, FitContext
+from many_models.learners.table import learner
+from many_models.panel.series import Series
+
+PRESETS: Mapping[str, tuple[str, ...]] = {
+    "fast": ("naive", "seasonal_naive", "drift", "average", "seasonal_average", "theta", "ces", "arx"),
+    "balanced": (
+        "naive",
+        "seasonal_naive",
+        "drift",
+        "average",
+        "seasonal_average",
+        "theta",
+        "ces",
+        "arx",
+        "ets",
+        "arima",
+        "elastic_net",
+        "lightgbm",
+    ),
+    "best": (
+        "naive",
+        "seasonal_naive",
+        "drift",
+        "average",
+        "seasonal_average",
+        "theta",
+        "ces",
+        "arx",
+        "ets",
+        "arima",
+        "elastic_net",
+        "lightgbm",
+        "auto_arima",
+        "prophet",
+    ),
+}
+"""Learners by preset, cheapest first: when time runs out, the cheap ones have been tried."""
+
+LONGEST: Mapping[str, int] = {"ets": 3000, "ces": 3000, "theta": 5000, "arima": 1500, "auto_arima": 1000}
+"""Histories above this many values are too long for a learner within a preset's price; naming the
+learner in `learners.allow` lifts it."""
+
+GUARD = ("seasonal_naive", "naive")
+"""Always candidates (promise 10), also when an allow or block list does not name them."""
+
+
+def learner_names(preset: str, allow: Sequence[str] | None, block: Sequence[str] | None) -> tuple[str, ...]:
+    """The learners to try, in the order they are tried: the allow list or the preset, less the block list."""
+    chosen = tuple(allow) if allow is not None else PRESETS[preset]
+    blocked = set(block or ())
+    kept = [name for name in chosen if name not in blocked]
+    return tuple(dict.fromkeys([*GUARD, *kept]))
+
+
+def series_candidates(
+    series: Series, context: FitContext, names: Sequence[str], named: bool = False
+) -> tuple[Candidate, ...]:
+    """The candidates of these learners that this history can carry.
+
+    Parameters
+    ----------
+    series
+        The whole history.
+    context
+        Season and horizon.
+    names
+        Learners, as `learner_names` gives them.
+    named
+        Whether the user named the learners, so that no limit of a preset applies.
+    """
+    found: list[Candidate] = []
+    for name in names:
+        chosen = learner(name)
+        if len(series) < chosen.info.min_length:
+            continue
+        if not named and len(series) > LONGEST.get(name, len(series)):
+            continue
+        try:
+            found.extend(chosen.candidates(series, context))
+        except LearnerError:
+            continue
+    return tuple(found)

@@ -1,0 +1,128 @@
+"""How much each candidate counts: weights from shrunken fold errors.
+
+Picking the candidate with the best fold error loses everywhere: a handful of folds says
+little. So each candidate's relative log error is shrunk towards what that candidate usually
+does (the prior), by as much as its folds are noisy, and weights fall off exponentially.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+from many_models.automl.prior import CandidatePrior
+from many_models.panel.series import Floats
+
+Combine: TypeAlias = Literal["auto", "best", "mean", "median"]
+
+SHARPNESS = 4.0
+"""Exponent of the weights: with a prior they are exp(-4 x̂)."""
+
+NEGLIGIBLE = 0.02
+"""Weights below this are dropped before the refit."""
+
+MOST_MEMBERS = 10
+"""An ensemble keeps at most this many members: more cost space and gain nothing measurable."""
+
+
+def relative_log_errors(errors: Floats) -> Floats:
+    """Log fold errors relative to the median candidate of the fold [K, F], finite.
+
+    `errors` [K, F] are positive numbers where lower is better. An error of zero is floored at a
+    thousandth of the fold's median, so that one lucky fold cannot decide everything.
+    """
+    middle = np.median(errors, axis=0)
+    top = errors.max(axis=0) if len(errors) else middle
+    base = np.where(middle > 0, middle, np.where(top > 0, top, 1.0))
+    relative = np.log(np.maximum(errors / base, 1e-3))
+    return relative - np.median(relative, axis=0)
+
+
+def shrunken(relative: Floats, names: Sequence[str], priors: Mapping[str, CandidatePrior]) -> Floats | None:
+    """Shrunken relative errors x̂ [K], or None where the prior knows none of the candidates.
+
+    x̂ = μ + λ (x̄ − μ) with λ = τ² / (τ² + σ² / folds), 0 without folds. A candidate that the
+    prior does not know is taken to be middling, with the variances that are usual.
+    """
+    known = [priors[name] for name in names if name in priors]
+    if not known:
+        return None
+    usual = CandidatePrior(
+        0.0,
+        float(np.median([p.fold_variance for p in known])),
+        float(np.median([p.series_variance for p in known])),
+    )
+    chosen = [priors.get(name, usual) for name in names]
+    mean = np.array([p.mean for p in chosen])
+    folds = relative.shape[1]
+    if folds == 0:
+        return mean
+    fold_variance = np.array([p.fold_variance for p in chosen])
+    series_variance = np.array([p.series_variance for p in chosen])
+    trust = series_variance / np.maximum(series_variance + fold_variance / folds, 1e-12)
+    return mean + trust * (relative.mean(axis=1) - mean)
+
+
+def candidate_weights(
+    errors: Floats,
+    names: Sequence[str],
+    priors: Mapping[str, CandidatePrior],
+    values: int,
+    combine: Combine = "auto",
+) -> Floats:
+    """Weights [K], summing to one.
+
+    Parameters
+    ----------
+    errors : [K, F]
+        Fold errors, positive, lower is better; F may be 0.
+    names
+        The candidates' names, for the prior.
+    priors
+        What is known of candidates beforehand.
+    values
+        Actual values in all folds together.
+    combine
+        `auto` is the rule above (without a prior, 1 / error^p with p = min(4, values / 16));
+        `best` gives everything to one; `mean` and `median` count all alike.
+    """
+    count = len(names)
+    if combine in ("mean", "median") or count == 1:
+        return np.full(count, 1.0 / count)
+    relative = relative_log_errors(errors)
+    level = shrunken(relative, names, priors)
+    if level is not None:
+        logits = -SHARPNESS * level
+    elif relative.shape[1]:
+        level = relative.mean(axis=1)
+        logits = -min(SHARPNESS, values / 16) * level
+    else:
+        level = logits = np.zeros(count)
+    if combine == "best":
+        return np.eye(count)[int(np.argmin(level))]
+    powers = np.exp(logits - logits.max())
+    weights: Floats = powers / powers.sum()
+    return weights
+
+
+def without_negligible(weights: Floats, most: int | None = None) -> Floats:
+    """The same weights with negligible ones set to zero, at most `most` kept, summing to one."""
+    most = MOST_MEMBERS if most is None else most
+    kept = np.where(weights >= min(NEGLIGIBLE, float(weights.max())), weights, 0.0)
+    if np.count_nonzero(kept) > most:
+        # Stable order: of equal weights the earlier candidate stays.
+        order = np.argsort(-kept, kind="stable")
+        kept[order[most:]] = 0.0
+    total: Floats = kept / kept.sum()
+    return total
+
+
+def combined(forecasts: Floats, weights: Floats, combine: Combine = "auto") -> Floats:
+    """The combination of forecasts [K, …] along the first axis, by weights or by the median."""
+    if combine == "median":
+        middle: Floats = np.median(forecasts[weights > 0], axis=0)
+        return middle
+    mixed: Floats = np.tensordot(weights, forecasts, axes=1)
+    return mixed

@@ -1,0 +1,192 @@
+"""Rolling-origin evaluation: every candidate on the same folds, its out-of-fold forecasts kept."""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from many_models.errors import LearnerError
+from many_models.learners.base import Candidate, Deadline, FitContext, FittedModel, Parameters
+from many_models.learners.table import learner
+from many_models.panel.series import Bools, Floats, Forecast, Future, Series
+
+ABSURD_SPREAD = 20.0
+"""A forecast further from the median of the history than this many times its largest deviation is absurd."""
+
+
+class Observations(Protocol):
+    """What a prepared series gives the evaluation: parts before a cutoff, and what came after."""
+
+    def train(self, n: int) -> Series:
+        """The first `n` positions."""
+
+    def future(self, n: int, horizon: int, gap: int) -> Future:
+        """The stamps of the horizon after the first `n` positions."""
+
+    def actual(self, n: int, horizon: int, gap: int) -> Floats:
+        """The target of that horizon [H], NaN where not observed."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one candidate did on all folds.
+
+    Attributes
+    ----------
+    candidate
+        With the parameters as resolved in its first fit, so that nothing is searched twice.
+    mean, median : [F, H]
+        Its forecasts; the fallback's on a fold where it failed.
+    failed : [F]
+        Folds where the fallback stands in.
+    error_code
+        Of its last failure, or None.
+    """
+
+    candidate: Candidate
+    mean: Floats
+    median: Floats
+    failed: Bools
+    fit_seconds: float
+    predict_seconds: float
+    error_code: str | None
+
+
+@dataclass(frozen=True)
+class Folds:
+    """The folds of one series, made once and shared by all candidates.
+
+    Attributes
+    ----------
+    cutoffs
+        Lengths of the training parts.
+    train, future
+        Past and horizon of each fold.
+    limits
+        The believable range of forecasts after each training part.
+    actual : [F, H]
+        NaN where not observed.
+    fallback_mean, fallback_median : [F, H]
+        Seasonal naive's forecast, else naive's.
+    """
+
+    cutoffs: tuple[int, ...]
+    train: tuple[Series, ...]
+    future: tuple[Future, ...]
+    limits: tuple[tuple[float, float], ...]
+    actual: Floats
+    fallback_mean: Floats
+    fallback_median: Floats
+
+
+def make_folds(observations: Observations, cutoffs: Sequence[int], context: FitContext) -> Folds:
+    """The folds at these cutoffs, with the fallback's forecasts."""
+    horizon, gap = context.horizon, context.gap
+    train = tuple(observations.train(n) for n in cutoffs)
+    future = tuple(observations.future(n, horizon, gap) for n in cutoffs)
+    actual = np.array([observations.actual(n, horizon, gap) for n in cutoffs]).reshape(len(cutoffs), horizon)
+    means, medians = np.empty_like(actual), np.empty_like(actual)
+    for i, (past, ahead) in enumerate(zip(train, future, strict=True)):
+        forecast = fit_fallback(past, context).predict(ahead)
+        means[i], medians[i] = forecast.mean, forecast.median
+    limits = tuple(believable(past.y) for past in train)
+    return Folds(tuple(cutoffs), train, future, limits, actual, means, medians)
+
+
+def fit_fallback(series: Series, context: FitContext) -> FittedModel:
+    """Seasonal naive where the series is long enough for it, else naive; it cannot fail."""
+    bare = series.without_known()
+    if context.season > 1:
+        seasonal = learner("seasonal_naive")
+        for candidate in seasonal.candidates(bare, context):
+            try:
+                return seasonal.fit(bare, candidate.parameters, context)
+            except LearnerError:
+                break
+    return learner("naive").fit(bare, {}, context)
+
+
+def run_trial(candidate: Candidate, folds: Folds, context: FitContext, deadline: Deadline) -> Trial:
+    """The candidate on every fold. A failure on a fold is recorded, and the fallback scores there."""
+    mean, median = folds.fallback_mean.copy(), folds.fallback_median.copy()
+    failed = np.zeros(len(folds.cutoffs), dtype=bool)
+    code: str | None = None
+    fitting = predicting = 0.0
+    resolved: Parameters = candidate.parameters
+    searched = False
+    for i, (past, ahead, limits) in enumerate(zip(folds.train, folds.future, folds.limits, strict=True)):
+        try:
+            if deadline.passed:
+                raise LearnerError("DEADLINE", "no time was left for this fold")
+            started = time.perf_counter()
+            fitted = fit_candidate(replace(candidate, parameters=resolved), past, context)
+            middle = time.perf_counter()
+            fitting += middle - started
+            forecast = predict_candidate(candidate, fitted, ahead, limits)
+            predicting += time.perf_counter() - middle
+            mean[i], median[i] = forecast.mean, forecast.median
+            if not searched:
+                resolved, searched = fitted.parameters, True
+        except LearnerError as trouble:
+            failed[i], code = True, trouble.code
+    return Trial(replace(candidate, parameters=resolved), mean, median, failed, fitting, predicting, code)
+
+
+def fit_candidate(candidate: Candidate, series: Series, context: FitContext) -> FittedModel:
+    """The candidate fitted on `series`; whatever a library raises comes as a LearnerError."""
+    past = series if candidate.uses_known else series.without_known()
+    with _guarded(candidate.learner):
+        return learner(candidate.learner).fit(past, candidate.parameters, context)
+
+
+def predict_candidate(
+    candidate: Candidate, fitted: FittedModel, future: Future, limits: tuple[float, float]
+) -> Forecast:
+    """The forecast of a fitted candidate; one that is not finite or outside of `limits` is a LearnerError."""
+    with _guarded(candidate.learner):
+        forecast = fitted.predict(future if candidate.uses_known else future.without_known())
+    check_forecast(forecast, limits)
+    return forecast
+
+
+def check_forecast(forecast: Forecast, limits: tuple[float, float]) -> None:
+    """Raises LearnerError NOT_FINITE or ABSURD_FORECAST where no one would believe the forecast.
+
+    `limits` are what `believable` says of the history.
+    """
+    if not (np.isfinite(forecast.mean).all() and np.isfinite(forecast.quantiles).all()):
+        raise LearnerError("NOT_FINITE", "the forecast has values that are not finite")
+    low, high = limits
+    # The median is what is scored, the mean is what is summed: both must be believable.
+    for values in (forecast.mean, forecast.median):
+        if len(values) and (values.min() < low or values.max() > high):
+            raise LearnerError("ABSURD_FORECAST", f"outside of {low:.6g} … {high:.6g}")
+
+
+def believable(y: Floats) -> tuple[float, float]:
+    """The range outside of which a forecast after the history `y` [T] is absurd."""
+    middle = float(np.median(y))
+    spread = float(np.abs(y - middle).max())
+    # A constant history says nothing of its spread; its own size stands in.
+    reach = ABSURD_SPREAD * max(spread, 0.1 * abs(middle), 1e-9)
+    return middle - reach, middle + reach
+
+
+@contextmanager
+def _guarded(name: str) -> Iterator[None]:
+    """Warnings of the libraries below stay here, and their exceptions become LearnerErrors."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            yield
+    except (LearnerError, MemoryError):
+        raise
+    except Exception as trouble:
+        # This is the edge where one candidate's trouble on one series ends (promise 2).
+        raise LearnerError("EXCEPTION", f"{name}: {type(trouble).__name__}: {trouble}") from trouble

@@ -1,0 +1,519 @@
+"""Training one series: evaluate the candidates, combine them, guard the result, refit on everything."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from many_models.automl.candidates import series_candidates
+from many_models.automl.combination import Combine, candidate_weights, combined, without_negligible
+from many_models.automl.evaluation import (
+    Folds,
+    Observations,
+    Trial,
+    believable,
+    check_forecast,
+    fit_candidate,
+    fit_fallback,
+    make_folds,
+    predict_candidate,
+    run_trial,
+)
+from many_models.automl.intervals import bounded, error_factor, recency_scale, step_quantiles
+from many_models.automl.model import Bands, Member, SeriesModel
+from many_models.automl.prior import KindPrior
+from many_models.errors import LearnerError
+from many_models.learners.base import Candidate, Deadline, FitContext
+from many_models.metrics import METRICS, mase_scale, rmsse_scale
+from many_models.panel.findings import Finding, finding
+from many_models.panel.series import Floats, Series
+
+GUARD_FOLDS = 3
+"""Folds that seasonal naive must have won, every one, before a series is handed to it."""
+
+GUARD_MARGIN = 1.25
+"""And by how much on average the combination must have been worse."""
+
+SHORTEST = 7
+"""Fewest observed values for which candidates are weighed; shorter series get the fallback."""
+
+STANDBY_MEMBERS = 4
+"""The covariate-free stand-by keeps at most this many members."""
+
+RANKS_ALIKE = {"mase": "mae", "rmsse": "rmse"}
+"""Within a fold a scale is the same for all candidates: they are ranked unscaled, so that a scale of
+zero does not stop the choice."""
+
+
+class Plan(Protocol):
+    """The settings of the run that decide how one series is trained."""
+
+    @property
+    def levels(self) -> tuple[float, ...]:
+        """Quantile levels; 0.5 is one of them."""
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """Names of the learners to try."""
+
+    @property
+    def learners_named(self) -> bool:
+        """Whether the user named them."""
+
+    @property
+    def metric(self) -> str:
+        """The metric that judges this series."""
+
+    @property
+    def combine(self) -> Combine:
+        """How candidates become one forecast."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Fold errors of candidates [K, F] by the metric of the choice, and as they are reported.
+
+    Attributes
+    ----------
+    ranking : [K, F]
+        Unscaled, finite and positive or zero: what weights are made of.
+    reported : [K, F]
+        By the metric itself; NaN where its scale is zero.
+    """
+
+    metric: str
+    ranking: Floats
+    reported: Floats
+
+
+@dataclass(frozen=True)
+class Backtest:
+    """The combination on the folds, with weights from the other folds.
+
+    Attributes
+    ----------
+    mean : [F, H], quantiles : [F, H, Q]
+    reported : [F]
+        Its fold errors by the metric.
+    """
+
+    mean: Floats
+    quantiles: Floats
+    reported: Floats
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Everything the rows of one series are made of."""
+
+    model: SeriesModel
+    folds: Folds | None
+    trials: tuple[Trial, ...]
+    weights: Floats
+    scores: Scores | None
+    backtest: Backtest | None
+    naive_score: float
+    findings: tuple[Finding, ...]
+
+    @property
+    def score(self) -> float:
+        """The combination's score: the geometric mean of its fold errors; NaN without folds."""
+        return float("nan") if self.backtest is None else geometric_mean(self.backtest.reported)
+
+    @property
+    def skill(self) -> float:
+        """1 - score / seasonal naive's score; NaN where either is missing or the latter zero."""
+        if not np.isfinite(self.naive_score) or self.naive_score <= 0:
+            return float("nan")
+        return 1.0 - self.score / self.naive_score
+
+    @property
+    def bias(self) -> float:
+        """Sum of forecast means over sum of actuals, minus one, over all folds; NaN without folds."""
+        if self.backtest is None or self.folds is None:
+            return float("nan")
+        return float(METRICS["bias"].function(self.folds.actual.ravel(), self.backtest.mean.ravel()))
+
+
+def geometric_mean(errors: Floats) -> float:
+    """The geometric mean of fold errors [F], NaN left out; zeros count as a thousandth of the largest."""
+    kept = errors[np.isfinite(errors)]
+    if kept.size == 0:
+        return float("nan")
+    top = kept.max()
+    if top <= 0:
+        return 0.0
+    return float(np.exp(np.log(np.maximum(kept, 1e-3 * top)).mean()))
+
+
+def train_fallback(
+    series: Series,
+    context: FitContext,
+    plan: Plan,
+    prior: KindPrior,
+    bounds: Bounds,
+    status: str,
+    reason: str,
+) -> Trained:
+    """The seasonal naive (else naive) as the model of a series, with the reason why."""
+    fitted = fit_fallback(series, context)
+    name = "seasonal_naive" if "season" in fitted.parameters or fitted.tail > 1 else "naive"
+    member = Member(Candidate(name, name, fitted.parameters), 1.0, 0.0, fitted)
+    model = _series_model(name, status, reason, (member,), series, context, plan, prior, bounds, None, None)
+    return Trained(model, None, (), np.array([]), None, None, float("nan"), ())
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """The least and the greatest value a forecast may have; None is no bound."""
+
+    low: float | None
+    high: float | None
+
+
+def train_series(
+    observations: Observations,
+    length: int,
+    cutoffs: Sequence[int],
+    context: FitContext,
+    plan: Plan,
+    prior: KindPrior,
+    bounds: Bounds,
+    deadline: Deadline,
+) -> Trained:
+    """The model of one series and how it was chosen.
+
+    Parameters
+    ----------
+    observations
+        The prepared series.
+    length
+        Positions up to the last observed target.
+    cutoffs
+        Training lengths of the folds; may be empty.
+    context, plan, prior, bounds
+        Season and seed; the run's settings; what other series taught; the range of forecasts.
+    deadline
+        Candidates that have not been tried by then are left out, and counted.
+    """
+    series = observations.train(length)
+    candidates = series_candidates(series, context, plan.learners, plan.learners_named)
+    folds = make_folds(observations, cutoffs, context)
+    trials = tuple(run_trial(candidate, folds, context, deadline) for candidate in candidates)
+    usable = [t for t in trials if not cutoffs or not t.failed.all()]
+    if not usable:
+        trained = train_fallback(series, context, plan, prior, bounds, "FALLBACK", "NO_VALID_CANDIDATE")
+        return replace(trained, folds=folds, trials=trials, weights=np.zeros(len(trials)))
+    scores = score_trials(usable, folds, context, plan.metric)
+    chosen = _choose(usable, scores, folds, context, plan, prior)
+    findings = list(_trial_findings(trials, scores, usable, chosen))
+    model, dropped = _refit(usable, chosen, series, observations, length, context, plan, prior, bounds, folds)
+    if dropped:
+        findings.append(
+            finding(
+                "CANDIDATE_FAILED",
+                len(dropped),
+                message=f"left out at the refit: {', '.join(sorted(dropped))}",
+            )
+        )
+    if model.reason == "NAIVE_WINS":
+        findings.append(
+            finding("NAIVE_WINS", len(cutoffs), message="seasonal naive was better in every fold")
+        )
+    weights = np.zeros(len(trials))
+    by_name = {m.candidate.name: m.weight for m in model.members}
+    for i, trial in enumerate(trials):
+        weights[i] = by_name.get(trial.candidate.name, 0.0)
+    every = score_trials(trials, folds, context, plan.metric)
+    naive = geometric_mean(_naive_errors(folds, context, plan.metric, every))
+    backtest = _with_quantiles(chosen, folds, context, plan, model, prior, bounds) if cutoffs else None
+    return Trained(model, folds, trials, weights, every, backtest, naive, tuple(findings))
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """Weights over the usable trials, of the ensemble and the stand-by, and the ensemble's folds."""
+
+    weights: Floats
+    standby: Floats
+    mean: Floats
+    median: Floats
+    standby_median: Floats
+    reported: Floats
+    naive_wins: bool
+
+
+def score_trials(trials: Sequence[Trial], folds: Folds, context: FitContext, metric: str) -> Scores:
+    """Fold errors of the trials by a metric of the table."""
+    shape = (len(trials), *folds.actual.shape)
+    mean = np.array([t.mean for t in trials]).reshape(shape)
+    median = np.array([t.median for t in trials]).reshape(shape)
+    ranking = fold_errors(RANKS_ALIKE.get(metric, metric), folds, mean, median, context)
+    return Scores(metric, _ranked(ranking), fold_errors(metric, folds, mean, median, context))
+
+
+def _ranked(errors: Floats) -> Floats:
+    """Errors [K, F] made finite: one that is missing is as bad as the worst of its fold."""
+    known = np.isfinite(errors)
+    worst = np.where(known, errors, 0.0).max(axis=0, initial=0.0)
+    ranked: Floats = np.where(known, errors, worst)
+    return ranked
+
+
+def fold_errors(metric: str, folds: Folds, mean: Floats, median: Floats, context: FitContext) -> Floats:
+    """Errors [..., F] of forecasts `mean` and `median` [..., F, H] on the folds, lower is better."""
+    chosen = METRICS[metric]
+    scale = None
+    if chosen.needs_scale == "mase":
+        m = context.score_season
+        scale = np.array([mase_scale(np.where(s.observed, s.y, np.nan), m) for s in folds.train])
+    elif chosen.needs_scale == "rmsse":
+        scale = np.array([rmsse_scale(np.where(s.observed, s.y, np.nan)) for s in folds.train])
+    if chosen.judges == "quantiles":
+        # A candidate gives its median alone; as the only quantile it is judged at level 0.5.
+        values = chosen(folds.actual, median[..., None], levels=np.array([0.5]))
+    else:
+        values = chosen(folds.actual, mean if chosen.judges == "mean" else median, scale=scale)
+    if chosen.goal == "high":
+        # The best value of these is 1; the distance from it is positive, so that it has a logarithm.
+        return np.asarray(1.0 - values, dtype=np.float64)
+    return np.asarray(chosen.loss(values), dtype=np.float64)
+
+
+def _naive_errors(folds: Folds, context: FitContext, metric: str, every: Scores) -> Floats:
+    if not folds.cutoffs:
+        return np.array([])
+    return fold_errors(metric, folds, folds.fallback_mean, folds.fallback_median, context)
+
+
+def _choose(
+    usable: Sequence[Trial],
+    scores: Scores,
+    folds: Folds,
+    context: FitContext,
+    plan: Plan,
+    prior: KindPrior,
+) -> _Choice:
+    names = [t.candidate.name for t in usable]
+    free = np.array([not t.candidate.uses_known for t in usable])
+    everyone = np.ones(len(usable), dtype=bool)
+    values = int(np.isfinite(folds.actual).sum())
+
+    def weigh(among: npt.NDArray[np.bool_], errors: Floats, most: int | None = None) -> Floats:
+        weights = np.zeros(len(usable))
+        if among.any():
+            picked = [n for n, a in zip(names, among, strict=True) if a]
+            weights[among] = candidate_weights(errors[among], picked, prior.candidates, values, plan.combine)
+            if plan.combine != "median":
+                weights = without_negligible(weights, most)
+        return weights
+
+    weights = weigh(everyone, scores.ranking)
+    standby = weigh(free, scores.ranking, STANDBY_MEMBERS) if not free.all() else np.zeros(len(usable))
+    if not (weights * ~free).any():
+        standby = np.zeros(len(usable))
+    count = len(folds.cutoffs)
+    means, medians = np.array([t.mean for t in usable]), np.array([t.median for t in usable])
+    mean, median, other = (np.empty_like(folds.actual) for _ in range(3))
+    for f in range(count):
+        rest = np.delete(scores.ranking, f, axis=1)
+        held_out = weigh(everyone, rest)
+        mean[f] = combined(means[:, f], held_out, plan.combine)
+        median[f] = combined(medians[:, f], held_out, plan.combine)
+        if standby.any():
+            other[f] = combined(medians[:, f], weigh(free, rest, STANDBY_MEMBERS), plan.combine)
+    reported = fold_errors(scores.metric, folds, mean, median, context) if count else np.array([])
+    ranking = RANKS_ALIKE.get(scores.metric, scores.metric)
+    wins = False
+    if count >= GUARD_FOLDS:
+        ours = fold_errors(ranking, folds, mean, median, context)
+        naive = fold_errors(ranking, folds, folds.fallback_mean, folds.fallback_median, context)
+        wins = bool((ours > naive).all()) and geometric_mean(ours) > GUARD_MARGIN * geometric_mean(naive)
+    return _Choice(weights, standby, mean, median, other, reported, wins)
+
+
+def _refit(
+    usable: Sequence[Trial],
+    chosen: _Choice,
+    series: Series,
+    observations: Observations,
+    length: int,
+    context: FitContext,
+    plan: Plan,
+    prior: KindPrior,
+    bounds: Bounds,
+    folds: Folds,
+) -> tuple[SeriesModel, list[str]]:
+    """The members fitted on everything, and the names of those that failed there."""
+    if chosen.naive_wins:
+        trained = train_fallback(series, context, plan, prior, bounds, "TRAINED", "NAIVE_WINS")
+        return trained.model, []
+    future = observations.future(length, context.horizon, context.gap)
+    limits = believable(series.y)
+    members: list[Member] = []
+    dropped: list[str] = []
+    for trial, weight, standby in zip(usable, chosen.weights, chosen.standby, strict=True):
+        if weight == 0 and standby == 0:
+            continue
+        try:
+            fitted = fit_candidate(trial.candidate, series, context)
+            known = not trial.candidate.uses_known or bool(np.isfinite(future.known_x).all())
+            if known:
+                predict_candidate(trial.candidate, fitted, future, limits)
+            members.append(Member(trial.candidate, float(weight), float(standby), fitted))
+        except LearnerError:
+            dropped.append(trial.candidate.name)
+    members = _renormalised(members)
+    if not any(m.weight > 0 for m in members):
+        trained = train_fallback(series, context, plan, prior, bounds, "FALLBACK", "NO_VALID_CANDIDATE")
+        return trained.model, dropped
+    main = [m for m in members if m.weight > 0]
+    label = main[0].candidate.learner if len(main) == 1 else "ensemble"
+    own = _own_error(chosen.median, folds, context)
+    own_standby = _own_error(chosen.standby_median, folds, context) if chosen.standby.any() else None
+    model = _series_model(
+        label, "TRAINED", None, tuple(members), series, context, plan, prior, bounds, own, own_standby
+    )
+    try:
+        check_forecast(model.forecast(future).forecast, limits)
+    except LearnerError:
+        trained = train_fallback(series, context, plan, prior, bounds, "FALLBACK", "ABSURD_FORECAST")
+        return trained.model, dropped
+    return model, dropped
+
+
+def _renormalised(members: Sequence[Member]) -> list[Member]:
+    weight = sum(m.weight for m in members) or 1.0
+    standby = sum(m.standby_weight for m in members) or 1.0
+    return [replace(m, weight=m.weight / weight, standby_weight=m.standby_weight / standby) for m in members]
+
+
+def _own_error(median: Floats, folds: Folds, context: FitContext) -> float | None:
+    """The mean absolute leave-one-fold-out residual in units of the scale known at each cutoff."""
+    if not folds.cutoffs:
+        return None
+    scales = np.array([recency_scale(s.y, s.observed, context.season) for s in folds.train])
+    residual = np.abs(folds.actual - median)
+    seen = np.isfinite(residual).any(axis=1) & (scales > 0)
+    if not seen.any():
+        return None
+    return float(np.mean(np.nanmean(residual[seen], axis=1) / scales[seen]))
+
+
+def _series_model(
+    label: str,
+    status: str,
+    reason: str | None,
+    members: tuple[Member, ...],
+    series: Series,
+    context: FitContext,
+    plan: Plan,
+    prior: KindPrior,
+    bounds: Bounds,
+    own_error: float | None,
+    own_standby: float | None,
+) -> SeriesModel:
+    shape = prior.shape
+    last = float(context.horizon + context.gap)
+    leads = np.array([float(x) for x in shape.leads if x < last] + [last])
+    size = recency_scale(series.y, series.observed, context.season)
+    bands = Bands(
+        size * error_factor(own_error, shape.pool_error),
+        size * error_factor(own_standby if own_standby is not None else own_error, shape.pool_error),
+        leads,
+        shape.step_quantiles(leads, plan.levels),
+        shape.total_quantiles(leads, plan.levels),
+    )
+    needed = max([m.model.tail for m in members] + [2 * context.season, 12])
+    return SeriesModel(
+        label,
+        status,
+        reason,
+        members,
+        plan.combine,
+        series.tail(needed),
+        believable(series.y),
+        context.horizon,
+        context.gap,
+        context.season,
+        plan.levels,
+        bands,
+        bounds.low,
+        bounds.high,
+    )
+
+
+def _with_quantiles(
+    chosen: _Choice,
+    folds: Folds,
+    context: FitContext,
+    plan: Plan,
+    model: SeriesModel,
+    prior: KindPrior,
+    bounds: Bounds,
+) -> Backtest:
+    """The combination's fold forecasts with the quantiles that the other folds would have given it."""
+    mean, median = chosen.mean, chosen.median
+    reported = chosen.reported
+    if model.reason is not None:
+        # The series was handed to seasonal naive: its folds are what is reported.
+        mean, median = folds.fallback_mean, folds.fallback_median
+        reported = fold_errors(plan.metric, folds, mean, median, context)
+    leads = np.arange(1, context.horizon + 1, dtype=np.float64) + context.gap
+    table = prior.shape.step_quantiles(leads, plan.levels)
+    scales = np.array([recency_scale(s.y, s.observed, context.season) for s in folds.train])
+    quantiles = np.empty((*mean.shape, len(plan.levels)))
+    for f in range(len(folds.cutoffs)):
+        rest = np.arange(len(folds.cutoffs)) != f
+        own = _own_error(median[rest], _fold_subset(folds, rest), context)
+        size = scales[f] * error_factor(own, prior.shape.pool_error)
+        quantiles[f] = step_quantiles(median[f], size * table, plan.levels)
+    return Backtest(
+        bounded(mean, bounds.low, bounds.high), bounded(quantiles, bounds.low, bounds.high), reported
+    )
+
+
+def _fold_subset(folds: Folds, kept: npt.NDArray[np.bool_]) -> Folds:
+    where = np.flatnonzero(kept)
+    return Folds(
+        tuple(folds.cutoffs[i] for i in where),
+        tuple(folds.train[i] for i in where),
+        tuple(folds.future[i] for i in where),
+        tuple(folds.limits[i] for i in where),
+        folds.actual[kept],
+        folds.fallback_mean[kept],
+        folds.fallback_median[kept],
+    )
+
+
+def _trial_findings(
+    trials: Sequence[Trial], scores: Scores, usable: Sequence[Trial], chosen: _Choice
+) -> list[Finding]:
+    found: list[Finding] = []
+    failures: Mapping[str, str] = {t.candidate.name: t.error_code or "" for t in trials if t.failed.any()}
+    if failures:
+        text = ", ".join(f"{name} ({code})" for name, code in sorted(failures.items()))
+        found.append(
+            finding("CANDIDATE_FAILED", len(failures), message=f"the fallback scored on some folds: {text}")
+        )
+    uses = any(t.candidate.uses_known and w > 0 for t, w in zip(usable, chosen.weights, strict=True))
+    if uses and scores.reported.size and not chosen.naive_wins:
+        free = [
+            geometric_mean(row)
+            for row, t in zip(scores.reported, usable, strict=True)
+            if not t.candidate.uses_known
+        ]
+        best = min((s for s in free if np.isfinite(s)), default=float("nan"))
+        found.append(
+            finding(
+                "PERFECT_FORESIGHT",
+                1,
+                message=f"folds used the realised covariates: score {geometric_mean(chosen.reported):.4g}; "
+                f"best candidate without them {best:.4g}",
+            )
+        )
+    return found

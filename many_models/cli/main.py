@@ -1,0 +1,261 @@
+"""The command `many-models`: reads arguments, calls one function of `runs`, prints.
+
+Results go to stdout, progress and messages to stderr. Exit codes: 0 done; 2 the user's input is
+wrong; 3 finished, but more series failed than the configuration allows; 4 something outside
+failed; 130 cancelled; 1 a bug.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from many_models.errors import InputError, ManyModelsError, OutsideError
+
+if TYPE_CHECKING:
+    from many_models.runs.run import Run
+    from many_models.spec import ForecastSpec
+
+app = typer.Typer(
+    name="many-models",
+    help="Thousands of independent AutoML forecasters, used as easily as one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+TOO_MANY_FAILED = 3
+
+Config = Annotated[Path, typer.Argument(help="Configuration file (YAML).")]
+Data = Annotated[str | None, typer.Option(help="Read this file or folder instead of data.path.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        help="Model URI (models:/orange_juice@champion, models:/orange_juice/3) or run directory."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
+
+
+@app.callback()
+def _about() -> None:
+    """Thousands of independent AutoML forecasters, used as easily as one."""
+
+
+@app.command()
+def check(config: Config, data: Data = None, json: Json = False) -> int:
+    """Validate the configuration and the data, print every problem at once, train nothing."""
+    from many_models.cli import output
+    from many_models.runs.check import check_source
+
+    spec = _spec(config, data)
+    return output.print_check(check_source(None, spec, progress=_progress()), json)
+
+
+@app.command()
+def train(
+    config: Config,
+    data: Data = None,
+    engine: Annotated[
+        str | None, typer.Option(help="local, spark, spark://HOST:PORT or sc://HOST; default engine.kind.")
+    ] = None,
+    limit: Annotated[int | None, typer.Option(help="Train only the first N keys in key order.")] = None,
+    cutoff: Annotated[str | None, typer.Option(help="Read nothing later than this date.")] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the run; default runs/<name>-<UTC time>.")
+    ] = None,
+    register: Annotated[
+        str | None, typer.Option(help="Register the run under this name; default registry.name.")
+    ] = None,
+) -> int:
+    """Train one forecaster per key and write the run directory, which is printed last."""
+    from many_models.cli import output
+    from many_models.runs.registration import reach_registry
+    from many_models.runs.train import train as train_run
+
+    spec = _spec(config, data)
+    overrides: dict[str, Any] = {}
+    if engine is not None:
+        overrides["engine.kind"] = engine
+    if register is not None:
+        overrides["registry.name"] = register
+    spec = spec.replace(overrides) if overrides else spec
+    if spec.registry.name is not None:
+        # Hours of training must not end at a registry that was never there.
+        reach_registry(spec)
+    run = train_run(None, spec, run_dir=run_dir, limit=limit, cutoff=cutoff, progress=_progress())
+    output.print_summary(run.summary)
+    if spec.registry.name is not None:
+        _register(run, spec.registry.name)
+    if run.summary["too_many_failed"]:
+        output.message(
+            f"{run.summary['failed_fraction']:.1%} of the series failed, more than "
+            f"budget.max_failed_fraction {spec.budget.max_failed_fraction:.1%}; see {run.directory}/results"
+        )
+    output.line(str(run.directory))
+    return TOO_MANY_FAILED if run.summary["too_many_failed"] else 0
+
+
+@app.command()
+def forecast(
+    model: Model,
+    out: Annotated[Path, typer.Option(help="Where the forecasts are written (.parquet or .csv).")],
+    data: Annotated[str | None, typer.Option(help="Newer history: moves the state, parameters stay.")] = None,
+    future: Annotated[
+        str | None, typer.Option(help="Keys, times and known covariates to forecast; answered row by row.")
+    ] = None,
+    horizon: Annotated[int | None, typer.Option(help="Steps to forecast without --future.")] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Only series with COL=VALUE; may be repeated.", metavar="COL=VALUE"),
+    ] = None,
+) -> int:
+    """Forecast the next steps of each series, or exactly the rows asked for."""
+    from many_models.cli import output
+    from many_models.runs.models import open_models
+    from many_models.runs.tables import read_table, write_table
+
+    models = open_models(model)
+    frame = models.forecast(
+        history=None if data is None else read_table(data),
+        future=None if future is None else read_table(future),
+        horizon=horizon,
+        where=models.parse_key(key or []),
+    )
+    write_table(frame, out)
+    missing = int(frame["mean"].isna().sum())
+    note = f", {missing} without a forecast (see reason)" if missing else ""
+    output.message(f"{len(frame)} rows{note}")
+    output.line(str(out))
+    return 0
+
+
+@app.command()
+def find(
+    model: Model,
+    key: Annotated[list[str], typer.Argument(help="COL=VALUE for each key column.", metavar="COL=VALUE ...")],
+    json: Json = False,
+) -> int:
+    """Show which learner serves a key, its scores, its version and lineage."""
+    from many_models.cli import output
+    from many_models.runs.models import open_models
+
+    models = open_models(model)
+    output.print_record(models.find(models.parse_key(key)).record, json)
+    return 0
+
+
+@app.command()
+def register(
+    run_dir: Annotated[Path, typer.Argument(help="A finished run directory.")],
+    name: Annotated[str, typer.Argument(help="Name of the registered model.")],
+) -> int:
+    """Register a finished run, for instance when the registry was down."""
+    from many_models.runs.run import open_run
+
+    _register(open_run(run_dir), name)
+    return 0
+
+
+@app.command()
+def versions(
+    name: Annotated[str, typer.Argument(help="Name of the registered model.")], json: Json = False
+) -> int:
+    """List the versions of a registered model."""
+    from many_models.cli import output
+    from many_models.runs.registration import registry
+
+    output.print_versions(registry().versions(name), json)
+    return 0
+
+
+@app.command()
+def promote(
+    name: Annotated[str, typer.Argument(help="Name of the registered model.")],
+    version: Annotated[int, typer.Argument(help="The version the alias moves to.")],
+    alias: Annotated[str, typer.Option(help="The alias to move.")] = "champion",
+) -> int:
+    """Move an alias to a version."""
+    from many_models.cli import output
+    from many_models.runs.registration import registry
+
+    before = registry().promote(name, version, alias)
+    was = "was not set" if before is None else f"was version {before.version}"
+    output.line(f"models:/{name}@{alias} is version {version} ({was})")
+    return 0
+
+
+@app.command()
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The page; default report.html in the run directory.")
+    ] = None,
+) -> int:
+    """Write the HTML report of a run."""
+    from many_models.cli import output
+    from many_models.runs.run import open_run
+
+    output.line(str(open_run(run_dir).report(out)))
+    return 0
+
+
+def _spec(config: Path, data: str | None) -> ForecastSpec:
+    from many_models.spec import ForecastSpec
+
+    spec = ForecastSpec.from_yaml(config)
+    return spec if data is None else spec.replace({"data.path": data})
+
+
+def _progress() -> Any:
+    from many_models.runs.progress import Progress
+
+    return Progress()
+
+
+def _register(run: Run, name: str) -> None:
+    from many_models.cli import output
+
+    version = run.register(name)
+    alias = f", alias {version.alias}" if version.alias else "; the alias was not moved"
+    output.message(f"registered models:/{version.name}/{version.version}{alias}")
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    sys.exit(guarded(lambda: app(standalone_mode=False)))
+
+
+def guarded(command: Callable[[], Any]) -> int:
+    """The exit code of a command; what went wrong is told on stderr. The edge of one command."""
+    import click
+
+    from many_models.cli import output
+
+    try:
+        result = command()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Exit as stop:
+        return int(stop.exit_code)
+    except click.ClickException as wrong:
+        wrong.show(file=sys.stderr)
+        return 2
+    except (KeyboardInterrupt, click.Abort):
+        output.message("cancelled; finished series are kept in the run directory")
+        return 130
+    except InputError as wrong:
+        output.print_problems(wrong.problems)
+        return wrong.exit_code
+    except OutsideError as trouble:
+        output.message(str(trouble))
+        return trouble.exit_code
+    except ManyModelsError as trouble:
+        output.message(str(trouble))
+        return trouble.exit_code
+    except BrokenPipeError:
+        return 0

@@ -1,0 +1,147 @@
+"""What the commands print: results to stdout, messages to stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from many_models.errors import Problem
+
+if TYPE_CHECKING:
+    from many_models.registry.store import Version
+    from many_models.runs.check import CheckReport
+
+
+def line(text: str) -> None:
+    """One line on stdout."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def message(text: str) -> None:
+    """A message on stderr."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def print_problems(problems: Sequence[Problem]) -> None:
+    """Every problem on stderr: where, what was found, what is allowed, what to do."""
+    count = len(problems)
+    message(f"{count} problem{'s' if count != 1 else ''}:")
+    for problem in problems:
+        message(f"  {problem.where}: found {problem.found}")
+        if problem.allowed:
+            message(f"    allowed: {problem.allowed}")
+        if problem.action:
+            message(f"    do:      {problem.action}")
+
+
+def print_json(record: Mapping[str, Any]) -> None:
+    """One JSON object on one line of stdout."""
+    line(json.dumps(record, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """A table on stdout, numbers to the right."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, name in enumerate(columns):
+        numbers = all(isinstance(row[position], int | float | None) for row in rows)
+        table.add_column(name, justify="right" if numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(text_of(value) for value in row))
+    console = Console(soft_wrap=False)
+    if not console.is_terminal:
+        # In a file or a pipe no column may be cut to the width of a terminal that is not there.
+        console = Console(width=200)
+    console.print(table)
+
+
+def text_of(value: Any) -> str:
+    """A value as a person reads it in a table."""
+    from rich.markup import escape
+
+    if value is None or (isinstance(value, float) and value != value):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return escape(str(value))
+
+
+def print_summary(summary: Mapping[str, Any]) -> None:
+    """The summary of a run in a few lines on stdout."""
+    outcomes = ", ".join(f"{count} {status}" for status, count in summary["outcomes"].items())
+    skill, coverage = summary["skill"], summary["coverage"]
+    line(f"{summary['series']} series: {outcomes}")
+    if skill["median"] is not None:
+        line(
+            f"skill against seasonal naive: median {skill['median']:.3f}, "
+            f"{skill['share_beating_naive']:.0%} of the series beat it"
+            + (f", {skill['share_replaced']:.1%} handed to it" if skill["share_replaced"] else "")
+        )
+    if summary["bias"] is not None:
+        line(f"bias {summary['bias']:+.1%}")
+    if coverage["realised"] is not None:
+        line(f"coverage of the {coverage['nominal']:.0%} interval: {coverage['realised']:.0%}")
+    line(f"{summary['seconds']:.1f} s on {summary['engine'].get('name', summary['engine'])}")
+
+
+def print_check(report: CheckReport, as_json: bool) -> int:
+    """The outcome of a check on stdout, and its exit code."""
+    for row in report.rows:
+        if as_json:
+            print_json(row)
+    if not as_json:
+        line(
+            f"{report.series} series in {report.groups} groups, {report.rows_read} rows, "
+            f"frequency {report.frequency}"
+        )
+        if report.rows:
+            print_table(
+                ("finding", "severity", "state", "series", "count", "action"),
+                [
+                    (r["code"], r["severity"], r["state"], r["series"], r["count"], r["action"])
+                    for r in report.rows
+                ],
+            )
+        else:
+            line("nothing to report")
+    return 0
+
+
+def print_record(record: Mapping[str, Any], as_json: bool) -> None:
+    """What is known of one series' model."""
+    if as_json:
+        print_json(record)
+        return
+    width = max(len(name) for name in record)
+    for name, value in record.items():
+        line(f"{name:<{width}}  {text_of(value) if not isinstance(value, str) else value}")
+
+
+def print_versions(versions: Sequence[Version], as_json: bool) -> None:
+    """The versions of a registered model, newest first."""
+    rows = [
+        {
+            "name": v.name,
+            "version": v.version,
+            "aliases": list(v.aliases),
+            "created": None if v.created is None else v.created.isoformat(timespec="seconds"),
+            "run_id": v.run_id,
+        }
+        for v in versions
+    ]
+    if as_json:
+        for row in rows:
+            print_json(row)
+        return
+    if rows:
+        columns = list(rows[0])
+        print_table(
+            columns, [[", ".join(v) if isinstance(v, list) else v for v in row.values()] for row in rows]
+        )

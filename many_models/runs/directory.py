@@ -1,0 +1,190 @@
+"""The run directory: the journal of a run, written by the driver alone.
+
+Files are only added: written under a dot-name, renamed when complete, never appended to or
+rewritten. `results/` is written last of all, and a series is finished when its row stands there.
+So `pandas.read_parquet(folder)` is right at any moment, also during the run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from many_models.automl.prior import Prior
+from many_models.automl.rows import FOLDERS, schemas
+from many_models.errors import DataError, LookupFailed, Problem, StorageError
+from many_models.panel.layout import Layout
+from many_models.spec import ForecastSpec
+
+SPEC, SUMMARY, LAYOUT, PRIOR = "spec.yaml", "summary.json", "layout.json", "prior.json"
+
+
+def default_directory(name: str) -> Path:
+    """`runs/<name>-<UTC time>` in the current folder."""
+    return Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+
+
+class RunDirectory:
+    """One run's folder: its rows, its configuration, its summary."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: str | Path, spec: ForecastSpec, layout: Layout, prior: Prior) -> RunDirectory:
+        """A new run directory, with empty tables of the right schema in every folder.
+
+        Raises
+        ------
+        DataError
+            When the folder holds something already.
+        StorageError
+            When it cannot be written.
+        """
+        refuse_used(path)
+        directory = cls(Path(path))
+        try:
+            directory.path.mkdir(parents=True, exist_ok=True)
+            for folder, schema in schemas(layout, spec.forecast.quantiles).items():
+                (directory.path / folder).mkdir()
+                directory._write_table(folder, schema.empty_table(), "part-000000")
+            directory._write_text(SPEC, f"# fingerprint: {spec.fingerprint}\n{spec.to_yaml()}")
+            directory._write_text(LAYOUT, json.dumps(layout.to_dict(), ensure_ascii=False, indent=1))
+            directory._write_text(PRIOR, json.dumps(prior.to_dict()))
+        except OSError as trouble:
+            raise StorageError(
+                f"{path}: cannot write the run directory: {trouble.strerror or trouble}"
+            ) from trouble
+        return directory
+
+    @classmethod
+    def open(cls, path: str | Path) -> RunDirectory:
+        """An existing run directory.
+
+        Raises
+        ------
+        LookupFailed
+            When there is none, naming those nearby.
+        """
+        directory = cls(Path(path))
+        if not (directory.path / SPEC).is_file():
+            beside = directory.path.parent
+            near = sorted(p.parent.name for p in beside.glob(f"*/{SPEC}")) if beside.is_dir() else []
+            raise LookupFailed(
+                Problem(
+                    str(path),
+                    "no run directory there" if directory.path.exists() else "nothing there",
+                    f"a folder that holds {SPEC}" + (f"; here are {', '.join(near[-5:])}" if near else ""),
+                    "give the folder that `many-models train` printed last",
+                )
+            )
+        return directory
+
+    def append(self, batch: int, tables: Mapping[str, Sequence[pa.Table]]) -> None:
+        """Adds the rows of one batch: one file per folder, `results` last.
+
+        Raises
+        ------
+        StorageError
+            When the disk refuses; what was finished before stays.
+        """
+        for folder in FOLDERS:
+            parts = tables.get(folder)
+            if parts:
+                self._write_table(folder, pa.concat_tables(parts), f"part-{batch:06d}")
+
+    def _write_table(self, folder: str, table: pa.Table, name: str) -> None:
+        target = self.path / folder / f"{name}.parquet"
+        hidden = target.with_name(f".{name}-{uuid.uuid4().hex[:8]}.parquet")
+        try:
+            pq.write_table(table, hidden, compression="zstd", row_group_size=64_000)
+            os.replace(hidden, target)
+        except OSError as trouble:
+            hidden.unlink(missing_ok=True)
+            raise StorageError(
+                f"{target}: cannot be written: {trouble.strerror or trouble}; finished series are kept"
+            ) from trouble
+
+    def _write_text(self, name: str, text: str) -> None:
+        hidden = self.path / f".{name}-{uuid.uuid4().hex[:8]}"
+        hidden.write_text(text, encoding="utf-8")
+        os.replace(hidden, self.path / name)
+
+    def read(self, folder: str, columns: list[str] | None = None) -> pa.Table:
+        """The rows of one folder, as far as they are written."""
+        files = sorted((self.path / folder).glob("part-*.parquet"))
+        if not files:
+            raise LookupFailed(
+                Problem(
+                    str(self.path / folder), "no files", "a folder of a run", "the run directory is not whole"
+                )
+            )
+        return pa.concat_tables([pq.read_table(file, columns=columns, partitioning=None) for file in files])
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Puts `summary.json` in place; the only file that a later command may replace (to register)."""
+        try:
+            self._write_text(SUMMARY, json.dumps(summary, indent=2, ensure_ascii=False) + "\n")
+        except OSError as trouble:
+            raise StorageError(f"{self.path / SUMMARY}: cannot be written: {trouble}") from trouble
+
+    def summary(self) -> dict[str, Any]:
+        """The contents of `summary.json`.
+
+        Raises
+        ------
+        LookupFailed
+            When the run has not finished.
+        """
+        file = self.path / SUMMARY
+        if not file.is_file():
+            raise LookupFailed(
+                Problem(
+                    str(self.path),
+                    f"a run without {SUMMARY}",
+                    "a finished run",
+                    "the run was interrupted; train again",
+                )
+            )
+        summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        return summary
+
+    def spec(self) -> ForecastSpec:
+        """The resolved configuration of the run."""
+        return ForecastSpec.from_yaml(self.path / SPEC)
+
+    def layout(self) -> Layout:
+        """What the columns of the run's input were."""
+        return Layout.from_dict(json.loads((self.path / LAYOUT).read_text(encoding="utf-8")))
+
+    def prior(self) -> Prior:
+        """What the run knew across series."""
+        return Prior.from_dict(json.loads((self.path / PRIOR).read_text(encoding="utf-8")))
+
+
+def refuse_used(path: str | Path) -> None:
+    """Raises DataError when the folder holds something, or is no folder."""
+    target = Path(path)
+    if target.exists() and not target.is_dir():
+        raise DataError(Problem(str(path), "a file", "a new or empty folder", "choose another --run-dir"))
+    try:
+        used = target.is_dir() and any(target.iterdir())
+    except OSError as trouble:
+        raise StorageError(f"{path}: cannot be read: {trouble.strerror or trouble}") from trouble
+    if used:
+        raise DataError(
+            Problem(
+                str(path),
+                "a folder that holds something",
+                "a new or empty folder",
+                "choose another --run-dir",
+            )
+        )

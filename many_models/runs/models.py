@@ -1,0 +1,271 @@
+"""The models of a run or a registered version: found by key, used one by one or all at once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from many_models.automl.model import SeriesModel, load_series_model
+from many_models.bundle.container import unpack
+from many_models.bundle.store import Bundle
+from many_models.errors import LookupFailed, Problem, nearest
+from many_models.panel.keys import KeyColumn, SeriesKey, parse_key
+from many_models.panel.layout import Layout
+from many_models.runs.bundling import index_of_run
+from many_models.runs.directory import SPEC, RunDirectory
+from many_models.runs.scoring import Scorer
+from many_models.spec import ForecastSpec
+
+INTERNAL = ("digest", "__shard", "__row")
+
+
+class ModelStore(Protocol):
+    """Where models lie: a bundle, or a run directory."""
+
+    def find(self, digest: bytes) -> dict[str, Any] | None:
+        """The index row of a key digest."""
+
+    def rows(self, digests: Iterable[bytes]) -> pa.Table:
+        """The index rows of many key digests, those that exist."""
+
+    def index(self, columns: list[str] | None = None) -> pa.Table:
+        """The whole index, one row per series."""
+
+    def model(self, content_id: str) -> bytes:
+        """The stored state of a model."""
+
+
+class RunStore:
+    """The models of a run directory, as a store."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._index = index_of_run(directory)
+        self._rows = {digest: row for row, digest in enumerate(self._index["digest"].to_pylist())}
+        models = directory.read("models")
+        self._states = dict(zip(models["content_id"].to_pylist(), models["state"], strict=True))
+
+    def find(self, digest: bytes) -> dict[str, Any] | None:
+        """The index row of a key digest."""
+        row = self._rows.get(digest)
+        return None if row is None else self._index.slice(row, 1).to_pylist()[0]
+
+    def rows(self, digests: Iterable[bytes]) -> pa.Table:
+        """The index rows of many key digests, those that exist."""
+        return self._index.take([self._rows[d] for d in digests if d in self._rows])
+
+    def index(self, columns: list[str] | None = None) -> pa.Table:
+        """The whole index, one row per series."""
+        return self._index if columns is None else self._index.select(columns)
+
+    def model(self, content_id: str) -> bytes:
+        """The stored state of a model."""
+        state: bytes = self._states[content_id].as_py()
+        return state
+
+
+class SeriesForecaster:
+    """The forecaster of one key: its record, and its forecast."""
+
+    def __init__(self, models: ModelSet, key: SeriesKey, row: Mapping[str, Any]) -> None:
+        self._models = models
+        self.key = key
+        self._row = row
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Which learner serves the key, its scores, its version and lineage, its members."""
+        row = {name: value for name, value in self._row.items() if name not in INTERNAL}
+        record = {**row, **self._models.lineage}
+        if row.get("content_id"):
+            model = self._models.load(row["content_id"])
+            members = [m for m in model.members if m.weight > 0]
+            record["members"] = {m.candidate.name: round(m.weight, 4) for m in members}
+            record["horizon"] = model.horizon
+        return record
+
+    def forecast(self, horizon: int | None = None, future: Any = None, history: Any = None) -> pd.DataFrame:
+        """The forecast of this key; see `ModelSet.forecast`. Key columns may be left out of the tables."""
+        values = dict(zip(self.key.names, self.key.values, strict=True))
+        return self._models.forecast(
+            history=_with_key(history, values),
+            future=_with_key(future, values),
+            horizon=horizon,
+            where=values,
+        )
+
+    def __repr__(self) -> str:
+        return f"SeriesForecaster({self.key.canonical}, {self._row.get('learner')})"
+
+
+def _with_key(table: Any, values: Mapping[str, Any]) -> Any:
+    if table is None or not isinstance(table, pd.DataFrame):
+        return table
+    missing = {name: value for name, value in values.items() if name not in table.columns}
+    return table.assign(**missing) if missing else table
+
+
+class ModelSet:
+    """Thousands of forecasters, used as one. Made by `open_models`."""
+
+    def __init__(
+        self, store: ModelStore, layout: Layout, spec: ForecastSpec, lineage: Mapping[str, Any]
+    ) -> None:
+        self._store = store
+        self.layout = layout
+        self.spec = spec
+        self.lineage = dict(lineage)
+        self._loaded = lru_cache(maxsize=1024)(self._load)
+
+    @property
+    def key_columns(self) -> tuple[KeyColumn, ...]:
+        """Names and types of the key columns."""
+        return self.layout.keys
+
+    def __len__(self) -> int:
+        return int(self._store.index(["digest"]).num_rows)
+
+    def keys(self) -> pd.DataFrame:
+        """The keys of all series, in key order, with status and learner."""
+        names = [k.name for k in self.layout.keys]
+        table = self._store.index([*names, "status", "learner"])
+        frame: pd.DataFrame = table.to_pandas()
+        return frame.sort_values(names, ignore_index=True) if names else frame
+
+    def find(self, key: Mapping[str, Any] | None = None, /, **columns: Any) -> SeriesForecaster:
+        """The forecaster of one key: `find(Store=2, Brand="tropicana")`, or a mapping for odd names.
+
+        Raises
+        ------
+        LookupFailed
+            For a column that is no key, a value of the wrong type, or a key that has no row,
+            naming what is near.
+        """
+        typed = SeriesKey.of({**(key or {}), **columns}, self.layout.keys)
+        row = self._store.find(typed.digest)
+        if row is None:
+            raise LookupFailed(self._unknown(typed))
+        return SeriesForecaster(self, typed, row)
+
+    def parse_key(self, items: Sequence[str]) -> dict[str, Any]:
+        """The typed values of `COL=VALUE` texts."""
+        return parse_key(items, self.layout.keys)
+
+    def forecast(
+        self,
+        history: Any = None,
+        future: Any = None,
+        horizon: int | None = None,
+        where: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """The forecasts of many keys at once; pandas in, pandas out; Spark in, Spark out.
+
+        Parameters
+        ----------
+        history
+            Newer rows: the state moves, the parameters stay; rows replace older ones at the same stamp.
+        future
+            Keys, times and known covariates. The answer has exactly these rows, in their order.
+        horizon
+            Without `future`: so many steps after each series' last observation; default the trained horizon.
+        where
+            Only series with these key values; may name some of the key columns.
+
+        Returns
+        -------
+        DataFrame
+            The columns of a run's `forecasts/`. A row that cannot be forecast has an empty `mean`
+            and its `reason`.
+        """
+        if _is_spark(history) or _is_spark(future):
+            from many_models.runs.spark_scoring import forecast_on_spark
+
+            return forecast_on_spark(self, history, future, horizon, where)
+        return Scorer(self).forecast(history, future, horizon, where)
+
+    def index(self, columns: list[str] | None = None) -> pa.Table:
+        """The index, one row per series."""
+        return self._store.index(columns)
+
+    def rows(self, digests: Iterable[bytes]) -> pa.Table:
+        """The index rows of these key digests, those that exist."""
+        return self._store.rows(digests)
+
+    def load(self, content_id: str) -> SeriesModel:
+        """The model with this content id."""
+        return self._loaded(content_id)
+
+    def state(self, content_id: str) -> bytes:
+        """The stored bytes of the model with this content id."""
+        return self._store.model(content_id)
+
+    def _load(self, content_id: str) -> SeriesModel:
+        return load_series_model(unpack(self._store.model(content_id)))
+
+    def _unknown(self, key: SeriesKey) -> Problem:
+        names = [k.name for k in self.layout.keys]
+        table = self._store.index(names)
+        hints = []
+        for name, value in zip(names, key.values, strict=True):
+            values = [str(v) for v in pc.unique(table[name]).to_pylist()]
+            if str(value) not in values:
+                near = nearest(str(value), values)
+                hints.append(f"no {name} is {value!r}" + (f", nearest {near!r}" if near else ""))
+        return Problem(
+            "key",
+            key.canonical,
+            f"one of {table.num_rows} keys",
+            "; ".join(hints) or "these values exist, but not together; list them with keys()",
+        )
+
+
+def _is_spark(table: Any) -> bool:
+    return table is not None and type(table).__module__.startswith("pyspark.")
+
+
+def open_models(uri: str | Path, *, tracking_uri: str | None = None) -> ModelSet:
+    """The models behind a URI (`models:/name@alias`, `models:/name/3`) or in a run directory.
+
+    Needs no Spark and no JVM, and reads only the parts of a bundle that are asked for.
+
+    Parameters
+    ----------
+    uri
+        A model URI or the path of a run directory.
+    tracking_uri
+        Default: MLFLOW_TRACKING_URI, else the local SQLite file.
+
+    Raises
+    ------
+    LookupFailed
+        When there is no such model, version, alias or run.
+    RegistryError
+        When the registry does not answer.
+    """
+    text = str(uri)
+    if text.startswith(("models:/", "runs:/")):
+        from many_models.runs.registration import registry
+
+        source = registry(tracking_uri)
+        version = source.version(text)
+        lineage = {"name": version.name, "version": version.version, "uri": text, "run_id": version.run_id}
+        return models_of_bundle(Bundle.open(source.files(text)), lineage)
+    if (Path(text) / SPEC).is_file() or not (Path(text) / "bundle.json").is_file():
+        directory = RunDirectory.open(text)
+        lineage = {"run_dir": text, "run_id": directory.summary()["run_id"]}
+        return ModelSet(RunStore(directory), directory.layout(), directory.spec(), lineage)
+    return models_of_bundle(Bundle.open(text), {"bundle": text})
+
+
+def models_of_bundle(bundle: Bundle, lineage: Mapping[str, Any]) -> ModelSet:
+    """The models of an open bundle."""
+    manifest = bundle.manifest
+    spec = ForecastSpec.from_dict(json.loads(manifest["spec"]))
+    more = {"training_run": manifest.get("run_id")}
+    return ModelSet(bundle, Layout.from_dict(manifest["layout"]), spec, {**lineage, **more})

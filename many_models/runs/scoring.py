@@ -1,0 +1,314 @@
+"""Forecasting with stored models: many keys at once, one answer per row that was asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from many_models.automl.model import SeriesForecast, SeriesModel
+from many_models.automl.rows import schemas
+from many_models.errors import DataError, Problem
+from many_models.panel.canonical import canonical_frame, time_array
+from many_models.panel.extension import extended
+from many_models.panel.keys import SeriesKey
+from many_models.panel.layout import Layout
+from many_models.panel.preparation import PrepareSettings, future_rows, prepare
+from many_models.panel.series import Bools, Floats, Future
+from many_models.runs.tables import Rows, rows_of
+
+if TYPE_CHECKING:
+    from many_models.runs.models import ModelSet
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The future rows of one key: their places in the answer, canonical times and covariates."""
+
+    places: Ints
+    frame: pd.DataFrame
+
+
+@dataclass
+class Answers:
+    """The rows of the answer, collected part by part and put in order at the end."""
+
+    layout: Layout
+    levels: tuple[float, ...]
+    run_id: str | None
+    parts: list[tuple[SeriesKey, dict[str, Any]]] = field(default_factory=list)
+
+    def add(
+        self,
+        key: SeriesKey,
+        places: Ints,
+        t: Ints | None,
+        learner: Sequence[str | None],
+        status: Sequence[str | None],
+        reason: Sequence[str | None],
+        cutoff: int | None = None,
+        steps: Ints | None = None,
+        forecast: SeriesForecast | None = None,
+    ) -> None:
+        """Adds rows of one key; without a forecast they are empty and say why."""
+        rows = len(places)
+        empty = np.full(rows, np.nan)
+        quantiles = np.full((rows, len(self.levels)), np.nan)
+        if forecast is not None:
+            quantiles = forecast.forecast.quantiles
+        part = {
+            "place": places,
+            "t": t,
+            "cutoff": cutoff,
+            "step": steps,
+            "mean": empty if forecast is None else forecast.forecast.mean,
+            "quantiles": quantiles,
+            "learner": list(learner),
+            "status": list(status),
+            "reason": list(reason),
+        }
+        self.parts.append((key, part))
+
+    def table(self) -> pa.Table:
+        """All rows in the order of their places, in the schema of `forecasts/`."""
+        schema = schemas(self.layout, self.levels)["forecasts"]
+        batches = [self._batch(key, part, schema) for key, part in self.parts]
+        table = pa.Table.from_batches(batches, schema=schema)
+        if not batches:
+            return table
+        places = np.concatenate([part["place"] for _, part in self.parts])
+        return table.take(pa.array(np.argsort(places, kind="stable")))
+
+    def _batch(self, key: SeriesKey, part: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
+        rows = len(part["place"])
+        columns: list[pa.Array] = []
+        for name, value in zip(key.names, key.values, strict=True):
+            columns.append(pa.repeat(pa.scalar(value, schema.field(name).type), rows))
+        when = schema.field("cutoff").type
+        cutoff = part["cutoff"]
+        columns.append(
+            pa.nulls(rows, when)
+            if cutoff is None
+            else time_array(np.full(rows, cutoff, dtype=np.int64), self.layout)
+        )
+        columns.append(pa.nulls(rows, when) if part["t"] is None else time_array(part["t"], self.layout))
+        steps = part["step"]
+        columns.append(pa.nulls(rows, pa.int64()) if steps is None else pa.array(steps, pa.int64()))
+        columns.append(pa.array(part["mean"], pa.float64(), from_pandas=True))
+        columns += [pa.array(column, pa.float64(), from_pandas=True) for column in part["quantiles"].T]
+        columns += [pa.array(part[name], pa.string()) for name in ("learner", "status", "reason")]
+        columns.append(pa.array([self.run_id] * rows, pa.string()))
+        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+class Scorer:
+    """Forecasts with a set of models: history moves states, future rows are answered one by one."""
+
+    def __init__(self, models: ModelSet) -> None:
+        self._models = models
+        self._layout = models.layout
+        self._names = tuple(k.name for k in models.layout.keys)
+
+    def forecast(
+        self, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
+    ) -> pd.DataFrame:
+        """See `ModelSet.forecast`."""
+        frame: pd.DataFrame = self.table(history, future, horizon, where).to_pandas()
+        return frame
+
+    def table(
+        self, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
+    ) -> pa.Table:
+        """See `ModelSet.forecast`; as an Arrow table."""
+        if horizon is not None and horizon < 1:
+            raise DataError(
+                Problem("horizon", str(horizon), "1 or more", "leave it out for the trained horizon")
+            )
+        where = self._checked_where(where or {})
+        newer = {} if history is None else self._by_key(self._canonical(rows_of(history), True), where)
+        asked = None if future is None else self._by_key(self._canonical(rows_of(future), False), where)
+        levels = tuple(self._models.spec.forecast.quantiles)
+        answers = Answers(self._layout, levels, self._models.lineage.get("run_id"))
+        for key, row, places, part in self._wanted(newer, asked, where):
+            self._answer(answers, key, row, newer.get(key), places, part, horizon)
+        return answers.table()
+
+    def _checked_where(self, where: Mapping[str, Any]) -> dict[str, Any]:
+        kinds = [k for k in self._layout.keys if k.name in where]
+        typed = (
+            SeriesKey.of(where, kinds) if len(kinds) == len(where) else SeriesKey.of(where, self._layout.keys)
+        )
+        return dict(zip(typed.names, typed.values, strict=True))
+
+    def _canonical(self, rows: Rows, with_target: bool) -> pd.DataFrame:
+        if not len(rows.frame):
+            what = "history" if with_target else "future rows"
+            raise DataError(
+                Problem(what, "no rows", "one row per key and stamp", "hand over at least one row")
+            )
+        layout = replace(self._layout, text_table=rows.text)
+        return canonical_frame(rows.frame, layout, with_target=with_target)
+
+    def _by_key(self, frame: pd.DataFrame, where: Mapping[str, Any]) -> dict[SeriesKey, Asked]:
+        columns = list(self._layout.key_names)
+        frame = frame.reset_index(drop=True)
+        if not columns:
+            groups: Iterator[tuple[Any, Any]] = iter([((), np.arange(len(frame)))])
+        else:
+            found = frame.groupby(columns, sort=False, observed=True, dropna=False).indices
+            groups = iter(found.items())
+        parts: dict[SeriesKey, Asked] = {}
+        for values, places in groups:
+            key = SeriesKey(self._names, values if isinstance(values, tuple) else (values,))
+            if _matches(key, where):
+                parts[key] = Asked(np.asarray(places, dtype=np.int64), frame.take(places))
+        return parts
+
+    def _wanted(
+        self,
+        newer: Mapping[SeriesKey, Asked],
+        asked: Mapping[SeriesKey, Asked] | None,
+        where: Mapping[str, Any],
+    ) -> Iterator[tuple[SeriesKey, dict[str, Any] | None, int, Asked | None]]:
+        """Keys with their index row, the place of their first row, and the rows asked for."""
+        if asked is not None:
+            known = self._index(list(asked))
+            for key, part in asked.items():
+                yield key, known.get(key), 0, part
+            return
+        known = self._index(None)
+        chosen = [key for key in known if _matches(key, where)]
+        strangers = [key for key in newer if key not in known]
+        place = 0
+        for key in [*sorted(chosen, key=lambda k: k.values), *strangers]:
+            yield key, known.get(key), place, None
+            place += 1_000_000
+
+    def _index(self, keys: list[SeriesKey] | None) -> dict[SeriesKey, dict[str, Any]]:
+        columns = [*self._names, "content_id", "status", "reason"]
+        if keys is None:
+            table = self._models.index(columns)
+        else:
+            table = self._models.rows([k.digest for k in keys]).select(columns)
+        return {SeriesKey(self._names, tuple(row[n] for n in self._names)): row for row in table.to_pylist()}
+
+    def _answer(
+        self,
+        answers: Answers,
+        key: SeriesKey,
+        row: Mapping[str, Any] | None,
+        newer: Asked | None,
+        place: int,
+        asked: Asked | None,
+        horizon: int | None,
+    ) -> None:
+        if row is None or row["content_id"] is None:
+            places = np.array([place]) if asked is None else asked.places
+            t = None if asked is None else asked.frame["t"].to_numpy()
+            rows = len(places)
+            status = None if row is None else row["status"]
+            reason = "UNKNOWN_KEY" if row is None else row["reason"]
+            answers.add(key, places, t, [None] * rows, [status] * rows, [reason] * rows)
+            return
+        model = self._models.load(row["content_id"])
+        if newer is not None:
+            model = self._moved(model, key, newer.frame)
+        if asked is None:
+            self._next_steps(answers, key, model, place, horizon or model.horizon)
+        else:
+            self._asked_rows(answers, key, model, asked)
+
+    def _moved(self, model: SeriesModel, key: SeriesKey, frame: pd.DataFrame) -> SeriesModel:
+        """The model with its state at the end of the newer history."""
+        stored = model.history
+        settings = PrepareSettings.of(self._models.spec, stored.grid.frequency.alias, None, stored.grid)
+        prepared = prepare(frame, key, self._layout, settings)
+        if prepared.n_obs == 0:
+            return model
+        length = prepared.length
+        known = _recoded(prepared.known_x[:length], prepared.known, stored.known)
+        past = _recoded(prepared.past_x, prepared.past, stored.past)
+        y = np.where(prepared.observed, prepared.y, np.nan)
+        history, _ = extended(stored, prepared.start, y, known, past)
+        return model if history is stored else model.updated(history)
+
+    def _next_steps(
+        self,
+        answers: Answers,
+        key: SeriesKey,
+        model: SeriesModel,
+        place: int,
+        horizon: int,
+    ) -> None:
+        grid = model.history.grid
+        ordinals = model.history.end + model.gap + np.arange(1, horizon + 1, dtype=np.int64)
+        empty = np.full((horizon, model.history.known_x.shape[1]), np.nan)
+        answer = model.forecast(Future(grid, ordinals, empty))
+        answers.add(
+            key,
+            place + np.arange(horizon),
+            grid.stamps(ordinals),
+            answer.learner,
+            answer.status,
+            answer.reason,
+            int(grid.stamps(model.history.end)),
+            model.steps(ordinals),
+            answer,
+        )
+
+    def _asked_rows(self, answers: Answers, key: SeriesKey, model: SeriesModel, asked: Asked) -> None:
+        grid = model.history.grid
+        t = asked.frame["t"].to_numpy()
+        rows = future_rows(asked.frame, model.history.end, grid, model.history.known, self._layout)
+        future, good = rows.future(grid)
+        bad = np.flatnonzero([r is not None for r in rows.reason])
+        cutoff = int(grid.stamps(model.history.end))
+        if bad.size:
+            none = [None] * bad.size
+            answers.add(key, asked.places[bad], t[bad], none, none, [rows.reason[i] for i in bad], cutoff)
+        if not good.size:
+            return
+        answer = model.forecast(future, _flags(asked.frame.take(good), "closed"))
+        answers.add(
+            key,
+            asked.places[good],
+            t[good],
+            answer.learner,
+            answer.status,
+            answer.reason,
+            cutoff,
+            model.steps(future.ordinals),
+            answer,
+        )
+
+
+def _recoded(values: Floats, there: Sequence[Any], wanted: Sequence[Any]) -> Floats:
+    """Category codes [T, K] of one coding in the terms of another; unknown categories are missing."""
+    result = values.copy()
+    for j, (have, want) in enumerate(zip(there, wanted, strict=True)):
+        if want.kind != "category" or have.categories == want.categories:
+            continue
+        place = {text: float(i) for i, text in enumerate(want.categories)}
+        table = np.array([place.get(text, np.nan) for text in have.categories] or [np.nan])
+        seen = np.isfinite(values[:, j])
+        result[seen, j] = table[values[seen, j].astype(np.int64)]
+    return result
+
+
+def _flags(rows: pd.DataFrame, column: str) -> Bools | None:
+    if column not in rows:
+        return None
+    flags: Bools = rows[column].to_numpy(dtype=np.float64) > 0
+    return flags
+
+
+def _matches(key: SeriesKey, where: Mapping[str, Any]) -> bool:
+    values = dict(zip(key.names, key.values, strict=True))
+    return all(values[name] == value for name, value in where.items())

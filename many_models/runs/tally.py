@@ -1,0 +1,78 @@
+"""Counts a run as its batches pass by, so that the summary needs no second look at the rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from many_models.automl.rows import quantile_column
+
+STATUSES = ("TRAINED", "FALLBACK", "TIMED_OUT", "FAILED", "SKIPPED", "CANCELLED")
+FAILED_STATUSES = ("TIMED_OUT", "FAILED")
+
+
+class Tally:
+    """Outcomes, skill, bias and coverage of a run so far."""
+
+    def __init__(self, levels: Sequence[float]) -> None:
+        self.outcomes: Counter[str] = Counter()
+        self.skills: list[float] = []
+        self.replaced = 0
+        self._outer = (quantile_column(min(levels)), quantile_column(max(levels)))
+        self._nominal = max(levels) - min(levels)
+        self._covered = self._judged = 0
+        self._forecast = self._actual = 0.0
+
+    @property
+    def series(self) -> int:
+        """Series with a result row."""
+        return sum(self.outcomes.values())
+
+    @property
+    def failed(self) -> int:
+        """Series that count as failed."""
+        return sum(self.outcomes[s] for s in FAILED_STATUSES)
+
+    def add(self, tables: Mapping[str, Sequence[pa.Table]]) -> None:
+        """Counts one batch."""
+        for table in tables.get("results", ()):
+            self.outcomes.update(table["status"].to_pylist())
+            self.replaced += sum(r == "NAIVE_WINS" for r in table["reason"].to_pylist())
+            self.skills.extend(s for s in table["skill"].to_pylist() if s is not None)
+        for table in tables.get("backtest", ()):
+            self._add_backtest(table)
+
+    def _add_backtest(self, table: pa.Table) -> None:
+        rows = table.filter(pc.and_(pc.equal(table["candidate"], "ensemble"), pc.is_valid(table["actual"])))
+        actual = rows["actual"].to_numpy()
+        self._actual += float(actual.sum())
+        self._forecast += float(rows["mean"].to_numpy().sum())
+        low, high = (rows[name].to_numpy() for name in self._outer)
+        self._covered += int(((actual >= low) & (actual <= high)).sum())
+        self._judged += len(actual)
+
+    def summary(self) -> dict[str, Any]:
+        """`outcomes`, `skill`, `bias` and `coverage` of the run's summary."""
+        skill = np.array(self.skills)
+        return {
+            "outcomes": {status: self.outcomes[status] for status in STATUSES if self.outcomes[status]},
+            "skill": {
+                "median": _rounded(float(np.median(skill))) if skill.size else None,
+                "share_beating_naive": _rounded(float((skill > 0).mean())) if skill.size else None,
+                "share_replaced": _rounded(self.replaced / self.series) if self.series else None,
+            },
+            "bias": _rounded(self._forecast / self._actual - 1) if self._actual else None,
+            "coverage": {
+                "nominal": _rounded(self._nominal),
+                "realised": _rounded(self._covered / self._judged) if self._judged else None,
+            },
+        }
+
+
+def _rounded(value: float) -> float:
+    return float(f"{value:.6g}")

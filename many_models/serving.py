@@ -1,0 +1,46 @@
+"""What MLflow loads a registered version with: `loader_module` and `data_path`, nothing executable.
+
+`mlflow.pyfunc.load_model("models:/orange_juice@champion").predict(rows)` gives one answer per row, in
+order; `spark_udf` and `mlflow models serve` call the same. The rows of a series must come in one call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from many_models.bundle.store import Bundle
+from many_models.errors import DataError, Problem
+from many_models.runs.models import ModelSet, models_of_bundle
+
+
+class Served:
+    """A registered version as MLflow's pyfunc sees it."""
+
+    def __init__(self, models: ModelSet) -> None:
+        self.models = models
+
+    def predict(self, rows: Any, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """The forecasts of future rows (keys, times, known covariates), one per row, in order.
+
+        Raises
+        ------
+        DataError
+            When a key or the time column is missing, naming it.
+        """
+        if not isinstance(rows, pd.DataFrame):
+            raise DataError(
+                Problem(
+                    "rows", type(rows).__name__, "a pandas data frame", "hand over keys, times and covariates"
+                )
+            )
+        forecast: pd.DataFrame = self.models.forecast(future=rows)
+        return forecast
+
+
+def _load_pyfunc(path: str) -> Served:
+    """The models in the bundle at `path`; the name is MLflow's."""
+    return Served(models_of_bundle(Bundle.open(Path(path)), {"bundle": path}))
