@@ -434,11 +434,10 @@ class Arima:
         length, count = len(series), column_count(series.known)
         if length < self.info.min_length:
             return ()
+        season = arima_season(context.season)
         # A series too short for its season still carries the orders without one.
-        for season in (arima_season(context.season), 1):
-            bare = [o for o in orders_for(season) if length >= o.advisable()]
-            if bare:
-                break
+        season = season if length >= orders_for(season)[0].advisable() else 1
+        bare = [o for o in orders_for(season) if length >= o.advisable()]
         known = [o for o in bare if count and length >= o.advisable(count)]
         bare = bare[:BARE] if known else bare
         return tuple(

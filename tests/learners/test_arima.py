@@ -1,0 +1,197 @@
+"""Our filter and forecasts against statsforecast's, and ARIMA's behaviour on odd input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from many_models.errors import LearnerError
+from many_models.learners.arima import Order, orders_for, posed
+from many_models.learners.base import FitContext
+from many_models.learners.covariates import Regressors
+from many_models.learners.table import learner
+from many_models.panel.series import Covariate
+
+CASES = [*orders_for(4), *orders_for(1), Order(2, 1, 1), Order(0, 1, 0), Order(0, 0, 0, 1, 1, 1, 4)]
+KNOWN = (
+    Covariate("price"),
+    Covariate("advert", "boolean"),
+    Covariate("aisle", "category", ("a", "b", "c")),
+)
+
+
+def walk(n=56, seed=4):
+    rng = np.random.default_rng(seed)
+    t = np.arange(n)
+    return 300 + 0.7 * t + 9 * np.sin(np.pi / 2 * t) + np.cumsum(rng.normal(0, 3, n))
+
+
+def table(n, seed=1):
+    rng = np.random.default_rng(seed)
+    return np.column_stack([rng.normal(5, 2, n), rng.integers(0, 2, n), rng.integers(0, 3, n)]).astype(float)
+
+
+def their_forecast(series, order, steps, future_x=None):
+    """statsforecast's own forecast of the problem that we pose."""
+    from statsforecast.arima import arima, predict_arima
+
+    problem = posed(series, order.d + order.D > 0)
+    n = len(problem.values)
+    drifting = order.constant and order.d + order.D == 1
+    time = (np.arange(n + steps, dtype=float) - (n - 1)) / n
+    ahead = np.empty((steps, 0)) if future_x is None else problem.regressors.ahead(future_x)
+    now, later = problem.columns, ahead
+    if drifting:
+        now, later = np.column_stack([time[:n], now]), np.column_stack([time[n:], later])
+    with np.errstate(all="ignore"):
+        fitted = arima(
+            problem.values,
+            order=(order.p, order.d, order.q),
+            seasonal={"order": (order.P, order.D, order.Q), "period": order.season},
+            xreg=now if now.shape[1] else None,
+            include_mean=order.constant and not drifting,
+            method="CSS-ML",
+            tol=1e-5,
+        )
+    return predict_arima(fitted, steps, later if now.shape[1] else None)[0] * problem.scale + problem.shift
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("order", CASES, ids=lambda o: f"{o.label}-{o.season}")
+def test_the_forecast_is_statsforecasts(order, make_series, make_future):
+    series = make_series(walk())
+    model = learner("arima").fit(series, order.parameters(), FitContext(8, season=4))
+    expected = their_forecast(series, order, 12)
+    np.testing.assert_allclose(model.predict(make_future(series, 12)).mean, expected, rtol=1e-9)
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    "order", [orders_for(4)[0], orders_for(1)[2], orders_for(1)[4]], ids=lambda o: o.label
+)
+def test_the_forecast_with_covariates_is_statsforecasts(order, make_series, make_future):
+    x = table(64)
+    series = make_series(walk() + 4 * x[:56, 0] + 10 * x[:56, 1], known_x=x[:56], known=KNOWN)
+    model = learner("arima").fit(series, order.parameters(), FitContext(8, season=4))
+    expected = their_forecast(series, order, 8, x[56:])
+    ours = model.predict(make_future(series, 8, x[56:])).mean
+    np.testing.assert_allclose(ours, expected, rtol=1e-9)
+
+
+def test_covariates_are_found_again(make_series, make_future):
+    x = table(80)
+    effect = 6 * x[:, 0] + 15 * x[:, 1] + np.array([0, 8, -8])[x[:, 2].astype(int)]
+    noise = np.random.default_rng(9).normal(0, 0.5, 80)
+    y = 100 + effect + noise
+    series = make_series(y[:72], known_x=x[:72], known=KNOWN)
+    model = learner("arima").fit(series, Order(1, 0, 1, constant=True).parameters(), FitContext(8))
+    np.testing.assert_allclose(model.predict(make_future(series, 8, x[72:])).mean, y[72:], atol=2.5)
+
+
+def test_new_values_are_filtered_as_by_an_exact_filter(make_series, make_future):
+    """An AR(1) in differences has a closed form: the next change is phi times the last."""
+    y = walk(60)
+    early, whole = make_series(y[:50]), make_series(y)
+    model = learner("arima").fit(early, Order(1, 1, 0).parameters(), FitContext(4))
+    moved = model.update(whole.tail(model.tail + 10))
+    change = model.phi[0] * (y[-1] - y[-2])
+    np.testing.assert_allclose(moved.predict(make_future(whole, 1)).mean, y[-1] + change, rtol=1e-9)
+    ema = Order(0, 1, 1)
+    model = learner("arima").fit(early, ema.parameters(), FitContext(4))
+    level = model.predict(make_future(early, 1)).mean[0]
+    for value in y[50:]:
+        level = level + (1 + model.theta[0]) * (value - level)
+    moved = model.update(whole.tail(model.tail + 10))
+    np.testing.assert_allclose(moved.predict(make_future(whole, 1)).mean, level, rtol=1e-6)
+
+
+def test_a_revision_counts_as_if_it_had_always_been_there(make_series, make_future):
+    y = walk(50)
+    series = make_series(y)
+    revised = y.copy()
+    revised[-3] += 7.0
+    model = learner("arima").fit(series, Order(1, 1, 0).parameters(), FitContext(4))
+    moved = model.update(make_series(revised).tail(model.tail))
+    np.testing.assert_allclose(
+        moved.predict(make_future(series, 5)).mean, model.predict(make_future(series, 5)).mean, rtol=1e-9
+    )
+    revised[-1] += 7.0
+    moved = model.update(make_series(revised).tail(model.tail)).predict(make_future(series, 1)).mean
+    np.testing.assert_allclose(moved, revised[-1] + model.phi[0] * (revised[-1] - revised[-2]), rtol=1e-9)
+
+
+def test_the_level_of_a_differenced_series_does_not_matter(make_series, make_future):
+    series, high = make_series(walk()), make_series(walk() + 2.0**30)
+    for order in (Order(0, 1, 1), Order(0, 1, 1, 0, 1, 1, 4)):
+        low = learner("arima").fit(series, order.parameters(), FitContext(4)).predict(make_future(series, 6))
+        far = learner("arima").fit(high, order.parameters(), FitContext(4)).predict(make_future(high, 6))
+        np.testing.assert_allclose(far.mean - 2.0**30, low.mean, rtol=1e-3)
+
+
+def test_candidates_follow_length_season_and_covariates(make_series):
+    fit = learner("arima")
+    yearly = [c.name for c in fit.candidates(make_series(walk(40)), FitContext(6))]
+    assert yearly == ["arima_110_c", "arima_022", "arima_011_c", "arima_011", "arima_101_c"]
+    seasonal = [c.name for c in fit.candidates(make_series(walk(40)), FitContext(6, season=4))]
+    assert seasonal[0] == "arima_011_011"
+    assert len(seasonal) == 6
+    weekly = fit.candidates(make_series(walk(56)), FitContext(6, season=52))
+    assert {c.parameters["season"] for c in weekly} == {1}
+    too_short_for_its_season = fit.candidates(make_series(walk(20)), FitContext(6, season=12))
+    assert {c.parameters["season"] for c in too_short_for_its_season} == {1}
+    known = fit.candidates(make_series(walk(56), known_x=table(56), known=KNOWN), FitContext(6))
+    assert [c.uses_known for c in known] == [True] * 5 + [False] * 2
+    assert fit.candidates(make_series(walk(9)), FitContext(6)) == ()
+
+
+@pytest.mark.parametrize("y", [np.full(40, 3.0), np.zeros(40), 5 + 2.0 * np.arange(40)])
+def test_what_does_not_vary_is_refused_by_name(y, make_series):
+    with pytest.raises(LearnerError, match="CONSTANT"):
+        learner("arima").fit(make_series(y), Order(0, 1, 1).parameters(), FitContext(4))
+
+
+def test_an_order_that_the_history_cannot_carry_is_too_short(make_series):
+    order = Order(1, 1, 1, 0, 1, 1, 12)
+    with pytest.raises(LearnerError, match="TOO_SHORT"):
+        learner("arima").fit(make_series(walk(20)), order.parameters(), FitContext(4, season=12))
+
+
+def test_a_missing_future_covariate_is_an_error_and_not_a_guess(make_series, make_future):
+    x = table(64)
+    series = make_series(walk(), known_x=x[:56], known=KNOWN)
+    model = learner("arima").fit(series, Order(0, 1, 1).parameters(), FitContext(4))
+    for column in range(3):
+        ahead = x[56:].copy()
+        ahead[1, column] = np.nan
+        with pytest.raises(LearnerError, match="FUTURE_COVARIATES_MISSING"):
+            model.predict(make_future(series, 8, ahead))
+    with pytest.raises(LearnerError, match="FUTURE_COVARIATES_MISSING"):
+        model.predict(make_future(series, 8))
+
+
+def test_regressors_drop_what_is_constant_or_said_twice(make_series):
+    n = 30
+    price = np.random.default_rng(0).normal(2, 1, n)
+    shop = np.tile([0.0, 1.0, 2.0], n // 3)
+    x = np.column_stack([price, np.full(n, 4.0), 3 * price + 1, shop, np.full(n, np.nan)])
+    known = (
+        Covariate("price"),
+        Covariate("rent"),
+        Covariate("price in cents"),
+        Covariate("shop", "category", ("a", "b", "c", "d")),
+        Covariate("empty"),
+    )
+    made = Regressors.of(make_series(price, known_x=x, known=known))
+    assert made.source.tolist() == [0, 3, 3]
+    assert made.level[1:].tolist() == [1.0, 2.0]
+    columns = made.past(x)
+    np.testing.assert_allclose(columns.mean(axis=0), 0, atol=1e-12)
+    np.testing.assert_allclose(columns.std(axis=0), 1)
+
+
+def test_holes_in_past_covariates_are_neutral(make_series):
+    x = table(40)
+    x[:3, 0] = np.nan
+    made = Regressors.of(make_series(walk(40), known_x=x, known=KNOWN))
+    assert (made.past(x)[:3, 0] == 0).all()
+    assert np.isfinite(made.past(x)).all()
