@@ -15,11 +15,11 @@ EXACT_YEAR = {52: 365.25 / 7, 365: 365.25, 366: 365.25, 8760: 8766.0}
 """Seasons that stand for a year, in the steps that a year really has."""
 
 
-def auto_order(season: int) -> int:
-    """How many waves a season gets when the user does not say."""
-    if season <= 12:
+def auto_order(season: int, length: int) -> int:
+    """How many waves a season gets when the user does not say: more where it was seen more often."""
+    if season <= 24:
         return season // 2
-    return 3 if season in EXACT_YEAR else 6
+    return 10 if length >= 3 * season else 3
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Fourier:
         for season in seasons:
             if len(series) < 2 * season:
                 continue
-            order = auto_order(season) if wishes.fourier is None else wishes.fourier
+            order = auto_order(season, len(series)) if wishes.fourier is None else wishes.fourier
             period = EXACT_YEAR.get(season, float(season))
             for k in range(1, min(order, season // 2) + 1):
                 # The 7th harmonic of a week of hours is the first of a day: once is enough.

@@ -171,23 +171,26 @@ class Arx:
     info: ClassVar[LearnerInfo] = learner_info("arx")
 
     def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
-        """Three without covariates (shrunk to the mean, the last value, the last season), two with."""
+        """Up to three without covariates (shrunk to the mean, the last value, the last season), two with."""
         if len(series) < self.info.min_length:
             return ()
         log = context.nonnegative and context.features.log is not False
         found: list[Candidate] = []
 
-        def add(name: str, lags: str, anchor: int, known: bool) -> None:
-            settings = {"lags": lags, "anchor": anchor, "log": log, "known": known}
+        def add(name: str, lags: str, anchor: int, in_log: bool, known: bool = False) -> None:
+            settings = {"lags": lags, "anchor": anchor, "log": in_log, "known": known}
             found.append(Candidate(f"arx_{name}", "arx", settings, known))
 
         if series.known:
-            add("known", "none", 0, True)
-            add("known_errors", "errors", 0, True)
-        add("joint", "joint", 0, False)
-        add("last", "joint", 1, False)
+            add("known", "none", 0, log, True)
+            add("known_errors", "errors", 0, log, True)
+        add("joint", "joint", 0, log)
+        add("last", "joint", 1, log)
         if context.season > 1:
-            add("season", "joint", context.season, False)
+            add("season", "joint", context.season, log)
+        elif log:
+            # Without seasons trends decide, and those of logs run away upwards.
+            add("last_linear", "joint", 1, False)
         return tuple(found)
 
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> ArxModel:
