@@ -39,7 +39,8 @@ _KIND_OF: dict[str, Kind] = {
 _MODERN = {
     "H": "h", "T": "min", "S": "s", "M": "ME", "Q": "QE", "A": "YE", "Y": "YE", "BH": "h",
     "AS": "YS", "BM": "ME", "BMS": "MS", "BME": "ME", "BQ": "QE", "BA": "YE", "d": "D", "w": "W",
-    "MIN": "min", "m": "ME", "y": "YE", "q": "QE", "b": "B",
+    "daily": "D", "weekly": "W", "monthly": "MS", "quarterly": "QS", "yearly": "YS", "annual": "YS",
+    "hourly": "h", "MIN": "min", "m": "ME", "y": "YE", "q": "QE", "b": "B",
 }  # fmt: skip
 _BASES = ("YS", "YE", "QS", "QE", "MS", "ME", "W", "B", "D", "h", "min", "s")
 _ALLOWED = (

@@ -36,6 +36,7 @@ LONGEST = 5_000_000
 """The most periods that one series may span."""
 
 _MOSTLY_ABSENT = 0.2
+_ENOUGH_TO_ASK = 10
 
 
 @dataclass(frozen=True)
@@ -491,7 +492,7 @@ def _absent(y: Floats, place: Ints, absent: str) -> list[Finding]:
         return [finding("ABSENT_ZERO", count)]
     with np.errstate(invalid="ignore"):
         never_zero = not (y == 0).any()
-    if absent == "auto" and never_zero and count > _MOSTLY_ABSENT * len(y):
+    if absent == "auto" and never_zero and len(y) >= _ENOUGH_TO_ASK and count > _MOSTLY_ABSENT * len(y):
         return [finding("ABSENT_MEANING_UNCLEAR", count)]
     return []
 

@@ -93,6 +93,8 @@ def _automatic(
     panel: str | None,
     label: Literal["start", "end"],
 ) -> Resolved:
+    if panel is None and own is not None:
+        return Resolved(own.grid, False, None, ())
     usual = Frequency.parse(panel or ("1" if integer else "D"))
     if integer and usual.kind != "integer":
         usual = Frequency.parse("1")

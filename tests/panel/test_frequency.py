@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from many_models.panel.frequency import fit_grid, infer_frequency, usual_frequency, same_frequency
+from many_models.panel.frequency import fit_grid, infer_frequency, same_frequency, usual_frequency
 from many_models.panel.grid import Frequency
 from many_models.panel.zones import DAY_US
 

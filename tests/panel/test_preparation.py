@@ -1,0 +1,566 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from many_models.panel.canonical import canonical_frame, column_facts
+from many_models.panel.findings import CODES
+from many_models.panel.keys import KeyColumn, SeriesKey
+from many_models.panel.layout import CovariateColumn, Layout, TimeColumn, decide_layout
+from many_models.panel.preparation import PrepareSettings, demand_class, future_rows, prepare
+
+KEY = SeriesKey(("store",), ("a",))
+
+
+def layout(*covariates, zone=None, integer=False, mask=False, closed=False, shown_in=None):
+    return Layout(
+        (KeyColumn("store", "text"),),
+        (0,),
+        TimeColumn("when", "integer" if integer else "timestamp", zone, shown_in),
+        "sales",
+        tuple(CovariateColumn(name, role, kind) for name, role, kind in covariates),
+        "mask" if mask else None,
+        "closed" if closed else None,
+    )
+
+
+def micros(index):
+    return pd.DatetimeIndex(index).as_unit("us").asi8
+
+
+def frame(t, y, **columns):
+    data = {
+        "k0": np.full(len(t), "a", dtype=object),
+        "t": np.asarray(t, dtype=np.int64),
+        "y": np.asarray(y, dtype=float),
+    }
+    return pd.DataFrame(data | columns)
+
+
+def days(n, start="2024-01-01"):
+    return micros(pd.date_range(start, periods=n, freq="D"))
+
+
+def counts(prepared):
+    return {found.code: found.count for found in prepared.findings}
+
+
+def run(t, y, where=None, columns=None, **options):
+    options.setdefault("outliers", False)
+    return prepare(frame(t, y, **(columns or {})), KEY, where or layout(), PrepareSettings(**options))
+
+
+# -- rows -----------------------------------------------------------------------
+
+
+def test_clean_series_has_no_findings_and_keeps_every_value():
+    y = np.sin(np.arange(30.0))
+    prepared = run(days(30), y)
+    assert prepared.findings == ()
+    assert (prepared.length, prepared.n_obs, prepared.grid.frequency.alias) == (30, 30, "D")
+    np.testing.assert_array_equal(prepared.y, y)
+    assert np.array_equal(prepared.grid.stamps(prepared.start + np.arange(30)), days(30))
+
+
+def test_order_of_rows_does_not_matter():
+    rng = np.random.default_rng(0)
+    t = rng.choice(days(12), 40)
+    rows = frame(t, rng.choice([1.0, 2.0, np.nan, np.inf], 40), x0=rng.choice([1.0, np.nan], 40))
+    where = layout(("price", "known", "number"))
+    one = prepare(rows, KEY, where, PrepareSettings())
+    for seed in range(5):
+        other = prepare(rows.sample(frac=1, random_state=seed), KEY, where, PrepareSettings())
+        assert other.findings == one.findings
+        np.testing.assert_array_equal(other.y, one.y)
+        np.testing.assert_array_equal(other.known_x, one.known_x)
+
+
+def test_equal_duplicates_are_dropped_and_conflicting_ones_are_counted():
+    t = np.concatenate([days(10), days(10)[[2, 3, 4]]])
+    y = np.concatenate([np.arange(10.0), [2.0, 30.0, np.nan]])
+    prepared = run(t, y)
+    assert counts(prepared) == {"DUPLICATES_DROPPED": 1, "DUPLICATES_CONFLICTING": 2}
+    # the last in sorted order; a missing value never pushes out a number
+    assert prepared.y.tolist() == [0, 1, 2, 30, 4, 5, 6, 7, 8, 9]
+
+
+def test_gaps_are_filled_for_the_fit_and_never_scored():
+    keep = np.array([0, 1, 2, 3, 6, 7, 8, 9])
+    prepared = run(days(10)[keep], keep.astype(float))
+    assert counts(prepared) == {"GAPS_FILLED": 2}
+    series = prepared.train(10)
+    assert series.y.tolist() == list(range(10))
+    assert series.observed.tolist() == [True] * 4 + [False] * 2 + [True] * 4
+    np.testing.assert_array_equal(prepared.actual(4, 4), [np.nan, np.nan, 6.0, 7.0])
+
+
+def test_leading_and_trailing_holes():
+    y = np.array([np.nan, np.nan, 1, 2, np.nan, 4, 5, 6, np.nan, np.nan])
+    prepared = run(days(10), y)
+    assert counts(prepared) == {"LEADING_MISSING_TRIMMED": 2, "TRAILING_MISSING": 2, "GAPS_FILLED": 1}
+    assert (prepared.length, len(prepared.known_x)) == (6, 8)
+    assert prepared.train(6).y.tolist() == [1, 2, 3, 4, 5, 6]
+    # cut inside the hole, the last value is carried on: what comes after is not known there
+    assert prepared.train(3).y.tolist() == [1, 2, 2]
+
+
+@pytest.mark.parametrize("wild", [np.inf, -np.inf, 1e300, -1e200])
+def test_infinite_and_huge_targets_are_missing_and_counted(wild):
+    y = np.arange(10.0)
+    y[4] = wild
+    prepared = run(days(10), y)
+    assert counts(prepared) == {"NOT_FINITE_TARGET": 1, "GAPS_FILLED": 1}
+    assert prepared.train(10).y[4] == 4.0
+
+
+@pytest.mark.parametrize("y", [[np.nan] * 5, [np.inf] * 5, []])
+def test_series_without_observation_says_so(y):
+    where = layout(("price", "known", "number"), ("town", "static", "category"))
+    columns = {"x0": np.ones(len(y)), "x1": np.array(["x"] * len(y), dtype=object)}
+    prepared = run(days(len(y)), y, where, columns)
+    assert prepared.n_obs == prepared.length == 0
+    assert "NO_OBSERVATIONS" in counts(prepared)
+    assert prepared.known_x.shape == (0, 1)
+
+
+def test_masked_everywhere_is_no_observation():
+    prepared = run(days(5), np.ones(5), layout(mask=True), {"mask": np.ones(5)})
+    assert prepared.n_obs == 0
+
+
+def test_mask_and_closed_leave_values_out():
+    mask, closed = np.zeros(14), np.zeros(16)
+    mask[3] = 1
+    closed[[6, 13, 15]] = 1
+    y = np.arange(16.0)
+    y[14:] = np.nan
+    y[closed == 1] = 0
+    y[15] = np.nan
+    prepared = run(days(16), y, layout(mask=True, closed=True), {"mask": np.r_[mask, 0, 0], "closed": closed})
+    assert counts(prepared)["MASKED"] == 1
+    assert counts(prepared)["CLOSED"] == 2
+    assert prepared.length == 14
+    assert prepared.n_obs == 11
+    assert np.isnan(prepared.actual(0, 14)[[3, 6, 13]]).all()
+    assert prepared.closed_ahead(14, 3).tolist() == [False, True, False]
+    assert prepared.train(14).y[[3, 6]].tolist() == [3.0, 6.0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([0.0, 1.0, np.nan]), st.booleans(), st.booleans(), st.booleans()),
+        min_size=3,
+        max_size=25,
+    )
+)
+def test_every_position_of_the_history_is_accounted_for_once(cells):
+    y, mask, closed, there = (np.array(column) for column in zip(*cells, strict=True))
+    kept = np.flatnonzero(there)
+    where = layout(mask=True, closed=True)
+    columns = {"mask": mask[kept].astype(float), "closed": closed[kept].astype(float)}
+    prepared = run(days(len(y))[kept], y[kept], where, columns, frequency="D")
+    found = counts(prepared)
+    usable = int((np.isfinite(y) & ~mask & ~closed & there).sum())
+    assert prepared.n_obs == usable
+    if not usable:
+        assert "NO_OBSERVATIONS" in found
+        return
+    parts = sum(found.get(code, 0) for code in ("GAPS_FILLED", "CLOSED"))
+    both = int((prepared.closed[: prepared.length] & ~prepared.observed).sum())
+    assert both == found.get("CLOSED", 0)
+    masked_only = prepared.length - prepared.n_obs - parts
+    assert 0 <= masked_only <= found.get("MASKED", 0)
+    in_history = prepared.length + found.get("TRAILING_MISSING", 0) + found.get("LEADING_MISSING_TRIMMED", 0)
+    assert in_history >= len(kept)
+
+
+def test_absent_rows_are_zero_only_where_configured():
+    keep = np.array([0, 1, 2, 4, 9])
+    y = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    zero = run(days(10)[keep], y, frequency="D", absent="zero")
+    assert zero.y.tolist() == [1, 2, 3, 0, 4, 0, 0, 0, 0, 5]
+    assert counts(zero)["ABSENT_ZERO"] == 5
+    assert "GAPS_FILLED" not in counts(zero)
+    asked = run(days(10)[keep], y, frequency="D", absent="auto")
+    assert counts(asked)["ABSENT_MEANING_UNCLEAR"] == 5
+    assert asked.n_obs == 5
+
+
+@pytest.mark.parametrize(
+    ("impute", "expected"),
+    [("auto", 3.0), ("linear", 3.0), ("forward", 2.0), ("median", 3.0), ("zero", 0.0), ("seasonal", 3.0)],
+)
+def test_ways_to_fill_a_hole(impute, expected):
+    prepared = run(days(5), [1.0, 2.0, np.nan, 4.0, 5.0], impute=impute)
+    assert prepared.train(5).y[2] == expected
+
+
+def test_seasonal_filling_takes_the_value_one_season_before():
+    y = np.tile(np.arange(7.0), 3)
+    y[9] = np.nan
+    assert run(days(21), y, impute="seasonal").train(21).y[9] == 2.0
+
+
+# -- frequency -------------------------------------------------------------------
+
+
+def test_one_and_two_row_series_take_the_panels_frequency():
+    week = micros(["2024-01-04", "2024-01-18"])
+    prepared = run(week, [1.0, 2.0], panel_frequency="W-THU")
+    assert prepared.grid.frequency.alias == "W-THU"
+    assert prepared.length == 3
+    assert counts(prepared) == {"FREQUENCY_FROM_PANEL": 2, "GAPS_FILLED": 1}
+    assert run(week[:1], [1.0], panel_frequency="W-THU").length == 1
+
+
+def test_series_of_another_frequency_keeps_its_own_and_says_so():
+    months = micros(pd.date_range("2020-01-01", periods=24, freq="MS"))
+    prepared = run(months, np.arange(24.0), panel_frequency="D")
+    assert prepared.grid.frequency.alias == "MS"
+    assert counts(prepared)["FREQUENCY_DIFFERS"] == 24
+    sparse = np.sort(np.random.default_rng(1).choice(days(300), 40, replace=False))
+    assert run(sparse, np.ones(40) + np.arange(40), panel_frequency="D").grid.frequency.alias == "D"
+
+
+def test_few_stamps_that_lie_on_the_panels_grid_stay_on_it():
+    every_fourth = micros(pd.date_range("2024-01-04", periods=4, freq="28D"))
+    prepared = run(every_fourth, np.arange(4.0), panel_frequency="W-THU")
+    assert prepared.grid.frequency.alias == "W-THU"
+
+
+def test_rows_off_the_grid_are_left_out_and_counted():
+    t = days(40)
+    t[7] += 3_600_000_000
+    prepared = run(t, np.arange(40.0))
+    assert counts(prepared) == {"OFF_GRID_ROWS": 1, "GAPS_FILLED": 1}
+
+
+def test_integer_time_has_a_season_and_no_calendar():
+    prepared = run(np.arange(1, 31), np.arange(30.0), layout(integer=True), frequency="QS")
+    assert (prepared.start, prepared.grid.frequency.season, prepared.grid.has_calendar) == (1, 4, False)
+    assert run(np.arange(1, 31), np.arange(30.0), layout(integer=True)).grid.stamps([5]).tolist() == [5]
+    five = run(np.array([1990, 1995, 2005]), [1.0, 2.0, 4.0], layout(integer=True))
+    assert five.train(4).y.tolist() == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+def test_hourly_series_over_both_changes_of_the_clock_has_no_gap(zone):
+    local = pd.date_range("2021-01-01", "2022-01-01", freq="h", tz=zone)
+    t = local.as_unit("us").asi8
+    prepared = run(t, np.arange(len(t), dtype=float), layout(zone=zone, shown_in=zone))
+    assert prepared.findings == ()
+    assert prepared.length == len(t)
+
+
+def test_naive_hours_that_come_twice_get_their_second_pass():
+    local = pd.date_range("2021-10-30", periods=60, freq="h", tz="Europe/Berlin")
+    where = layout(zone="Europe/Berlin")
+    naive = pd.DataFrame({"store": "a", "when": local.tz_localize(None), "sales": np.arange(60.0)})
+    t = canonical_frame(naive, where)["t"]
+    prepared = prepare(frame(t, np.arange(60.0)), KEY, where, PrepareSettings(outliers=False))
+    assert counts(prepared) == {"DST_DUPLICATE": 1}
+    assert prepared.n_obs == prepared.length == 60
+    assert np.array_equal(prepared.grid.stamps(prepared.start + np.arange(60)), local.as_unit("us").asi8)
+
+
+def test_local_days_at_midnight_have_no_gap_over_the_change_of_the_clock(data_spec):
+    table = pd.DataFrame(
+        {"store": "a", "when": pd.date_range("2021-01-01", periods=365), "sales": np.arange(365.0)}
+    )
+    data = data_spec(timezone="America/Havana")
+    where = decide_layout(column_facts(table, data), list(table.columns), data)
+    prepared = prepare(canonical_frame(table, where), KEY, where, PrepareSettings(outliers=False))
+    assert prepared.findings == ()
+    assert prepared.length == 365
+
+
+def test_absurdly_long_span_does_not_fill_the_memory():
+    t = np.concatenate(
+        [
+            micros(pd.date_range("2024-01-01", periods=40, freq="s")),
+            np.array(["1500-01-01"], dtype="datetime64[us]").astype(np.int64),
+        ]
+    )
+    prepared = run(t, np.arange(41.0), frequency="s")
+    assert prepared.n_obs == 0
+    assert {f.severity for f in prepared.findings if f.code == "OFF_GRID_ROWS"} == {"error"}
+
+
+# -- rolling up ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alias", ["W-SUN", "MS", "ME", "QS-JAN", "W-THU"])
+@pytest.mark.parametrize("rule", ["sum", "mean", "max", "min", "last"])
+def test_rolling_up_equals_pandas(alias, rule):
+    index = pd.date_range("2022-12-01", "2023-12-31", freq="D")
+    values = pd.Series(np.random.default_rng(0).normal(size=len(index)), index)
+    prepared = run(micros(index), values.to_numpy(), frequency=alias, aggregate=rule)
+    label = "right" if alias in ("ME",) else "left"
+    how = {"W-SUN": ("W-SUN", "left", "left"), "W-THU": ("W-THU", "left", "left")}.get(
+        alias, (alias, label, label)
+    )
+    expected = values.resample(how[0], closed=how[1], label=how[2]).agg(rule)
+    whole = values.resample(how[0], closed=how[1], label=how[2]).count()
+    ours = pd.Series(prepared.y, prepared.grid.wall(prepared.start + np.arange(prepared.length)))
+    both = ours.index.intersection(expected.index)
+    assert len(both) >= len(expected) - 2
+    np.testing.assert_allclose(ours[both], expected[both])
+    full = {"W-SUN": 7, "W-THU": 7}.get(alias, 28)
+    assert (whole[both] >= full).all()
+    dropped = len(expected) - len(both)
+    assert counts(prepared).get("INCOMPLETE_PERIOD_DROPPED", 0) == dropped
+    assert counts(prepared)["AGGREGATED"] == len(index)
+
+
+def test_weeks_that_end_on_their_stamp():
+    index = pd.date_range("2022-12-30", periods=70, freq="D")
+    values = np.arange(70.0)
+    prepared = run(micros(index), values, frequency="W-THU", label="end")
+    expected = pd.Series(values, index).resample("W-THU").sum()
+    ours = pd.Series(prepared.y, prepared.grid.wall(prepared.start + np.arange(prepared.length)))
+    pd.testing.assert_series_equal(ours, expected, check_freq=False, check_index_type=False)
+
+
+def test_hours_that_label_their_end_roll_up_to_the_day_they_lie_in():
+    index = pd.date_range("2024-01-01 01:00", periods=24 * 5, freq="h")
+    prepared = run(micros(index), np.ones(120), frequency="D", label="end")
+    assert prepared.y.tolist() == [24.0] * 5
+
+
+def test_covariates_roll_up_by_kind_and_rows_of_one_stamp_all_count():
+    t = np.sort(np.concatenate([days(28), days(28)]))
+    where = layout(("price", "known", "number"), ("promo", "known", "boolean"), ("town", "known", "category"))
+    columns = {
+        "x0": np.arange(56.0),
+        "x1": np.tile([0.0, 1.0], 28),
+        "x2": np.array(["x", "y"] * 28, dtype=object),
+    }
+    prepared = run(t, np.ones(56), where, columns, frequency="W-MON")
+    assert prepared.y.tolist() == [14.0] * 4
+    assert prepared.known_x[0].tolist() == [6.5, 1.0, 0.0]
+    assert prepared.known[2].categories == ("y",)
+
+
+def test_incomplete_last_period_is_forecast_not_learned():
+    prepared = run(days(38), np.ones(38), frequency="W-MON")
+    assert prepared.y.tolist() == [7.0] * 5
+    assert counts(prepared)["INCOMPLETE_PERIOD_DROPPED"] == 1
+
+
+def test_shops_closed_on_sundays_have_whole_weeks():
+    open_days = [d for d in pd.date_range("2024-01-01", periods=56) if d.dayofweek != 6]
+    prepared = run(micros(open_days), np.ones(len(open_days)), frequency="W-MON")
+    assert prepared.y.tolist() == [6.0] * 8
+    assert "INCOMPLETE_PERIOD_DROPPED" not in counts(prepared)
+
+
+def test_period_summed_from_fewer_rows_is_told():
+    keep = np.delete(np.arange(56), [17, 18])
+    prepared = run(days(56)[keep], np.ones(54), frequency="W-MON")
+    assert counts(prepared)["PARTIAL_PERIODS"] == 1
+
+
+# -- covariates ----------------------------------------------------------------------
+
+COVARIATES = layout(
+    ("price", "known", "number"),
+    ("town", "known", "category"),
+    ("visits", "past", "number"),
+    ("size", "static", "category"),
+)
+
+
+def covariates(n):
+    return {
+        "x0": np.arange(float(n)),
+        "x1": np.array((["b", "a", None, "c"] * n)[:n], dtype=object),
+        "x2": np.arange(float(n)) * 10,
+        "x3": np.full(n, "L", dtype=object),
+    }
+
+
+def test_known_covariates_reach_beyond_the_last_target():
+    y = np.r_[np.arange(8.0), np.nan, np.nan]
+    prepared = run(days(10), y, COVARIATES, covariates(10))
+    future = prepared.future(8, 3)
+    np.testing.assert_array_equal(future.known_x[:, 0], [8.0, 9.0, np.nan])
+    assert future.ordinals.tolist() == [prepared.start + 8 + i for i in range(3)]
+    assert prepared.future(8, 2, gap=1).ordinals[0] == prepared.start + 9
+    assert prepared.past_x.shape == (8, 1)
+
+
+def test_holes_in_covariates_are_filled_from_the_past_but_never_into_the_horizon():
+    columns = covariates(10)
+    columns["x0"][[0, 3, 8]] = np.nan
+    y = np.r_[np.arange(8.0), np.nan, np.nan]
+    prepared = run(days(10), y, COVARIATES, columns)
+    assert prepared.train(8).known_x[:, 0].tolist() == [1, 1, 2, 2, 4, 5, 6, 7]
+    assert np.isnan(prepared.future(8, 2).known_x[0, 0])
+    assert prepared.future(2, 3).known_x[:, 0].tolist() == [2, 2, 4]
+    assert counts(prepared)["COVARIATE_FILLED"] == 4
+
+
+def test_categories_are_those_of_the_training_part():
+    prepared = run(days(8), np.arange(8.0), COVARIATES, covariates(8))
+    assert prepared.known[1].categories == ("a", "b", "c")
+    early = prepared.train(2)
+    assert early.known[1].categories == ("a", "b")
+    assert early.known_x[:, 1].tolist() == [1.0, 0.0]
+    # "c" was never seen before this cutoff
+    np.testing.assert_array_equal(prepared.future(2, 3).known_x[:, 1], [0.0, np.nan, 1.0])
+
+
+def test_category_only_seen_ahead_is_missing_and_told():
+    columns = covariates(6)
+    columns["x1"] = np.array(["a", "a", "b", "b", "z", "a"], dtype=object)
+    prepared = run(days(6), [1, 2, 3, 4, np.nan, np.nan], COVARIATES, columns)
+    assert prepared.known[1].categories == ("a", "b")
+    assert counts(prepared)["CATEGORY_UNSEEN"] == 1
+    np.testing.assert_array_equal(prepared.future(4, 2).known_x[:, 1], [np.nan, 0.0])
+
+
+def test_static_covariate_that_varies_keeps_its_first_value():
+    columns = covariates(6)
+    columns["x3"] = np.array([None, "S", "L", "L", "L", "L"], dtype=object)
+    prepared = run(days(6), np.arange(6.0), COVARIATES, columns)
+    assert prepared.static[0].categories == ("S",)
+    assert counts(prepared)["STATIC_VARIES"] == 1
+
+
+def test_infinite_covariates_are_missing_and_told():
+    columns = covariates(6)
+    columns["x0"][2] = np.inf
+    assert counts(run(days(6), np.arange(6.0), COVARIATES, columns))["COVARIATE_NOT_FINITE"] == 1
+
+
+# -- no leakage ------------------------------------------------------------------------
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(2, 35),
+    poison=st.sampled_from([np.nan, 1e30, np.inf, 0.0]),
+    impute=st.sampled_from(["auto", "forward", "seasonal", "median", "zero"]),
+)
+def test_training_part_is_the_same_bits_whatever_comes_later(seed, n, poison, impute):
+    rng = np.random.default_rng(seed)
+    y = rng.normal(size=36)
+    y[rng.random(36) < 0.2] = np.nan
+    y[[0, -1]] = 1.0
+    columns = covariates(36)
+    columns["x0"] = np.where(rng.random(36) < 0.2, np.nan, columns["x0"])
+    columns["x1"] = rng.choice(["a", "b", "c", None], 36).astype(object)
+    options = {"impute": impute, "frequency": "D", "outliers": True}
+    whole = run(days(36), y, COVARIATES, columns, **options).train(n)
+    later = np.arange(36) >= n
+    poisoned = {"x0": np.where(later, poison, columns["x0"]), "x1": np.where(later, "0", columns["x1"]),
+                "x2": np.where(later, poison, columns["x2"]), "x3": columns["x3"]}  # fmt: skip
+    y2 = np.where(later, poison, y)
+    y2[-1] = 1.0
+    other = run(days(36), y2, COVARIATES, poisoned, **options).train(n)
+    for name in ("y", "observed", "known_x", "past_x", "static_x"):
+        assert getattr(whole, name).tobytes() == getattr(other, name).tobytes(), name
+    assert (whole.known, whole.past, whole.static, whole.start) == (
+        other.known,
+        other.past,
+        other.static,
+        other.start,
+    )
+    cut = run(days(36)[:n], y[:n], COVARIATES, {k: v[:n] for k, v in columns.items()}, **options)
+    if cut.length == n:
+        assert cut.train(n).y.tobytes() == whole.y.tobytes()
+
+
+def test_input_frame_is_left_alone():
+    rows = frame(days(10), np.r_[np.inf, np.arange(9.0)], x0=np.r_[np.inf, np.arange(9.0)])
+    before = rows.copy(deep=True)
+    prepare(rows, KEY, layout(("price", "known", "number")), PrepareSettings())
+    pd.testing.assert_frame_equal(rows, before)
+
+
+# -- the rest --------------------------------------------------------------------------
+
+
+def test_panel_origin_carries_every_series_to_the_panels_end():
+    t = days(10)
+    prepared = run(t[:7], np.arange(7.0), panel_end=int(t[9]))
+    assert prepared.length == 10
+    assert prepared.train(10).y[6:].tolist() == [6.0] * 4
+    assert counts(prepared) == {"GAPS_FILLED": 3}
+    zero = run(t[:7], np.arange(7.0), panel_end=int(t[9]), absent="zero")
+    assert zero.y[7:].tolist() == [0.0] * 3
+
+
+def test_shape_findings():
+    def shape(y):
+        return set(counts(run(days(len(y)), y, outliers=True)))
+
+    assert shape(np.zeros(20)) == {"ALL_ZERO"}
+    assert shape(np.full(20, 3.0)) == {"CONSTANT"}
+    assert shape(np.tile([0.0, 0.0, 5.0], 10)) == {"INTERMITTENT"}
+    assert shape(np.r_[np.ones(20) + np.arange(20), np.zeros(20)]) == {"INTERMITTENT", "DEAD"}
+    rng = np.random.default_rng(0)
+    noisy = 100 + rng.normal(size=60)
+    assert shape(noisy) == set()
+    noisy[30] = 1000
+    assert shape(noisy) == {"OUTLIERS"}
+
+
+@pytest.mark.parametrize(
+    ("y", "expected"),
+    [([5, 5, 6, 5, 4], "smooth"), ([1, 100, 1, 2, 90], "erratic"), ([0, 5, 0, 0, 5, 0], "intermittent"),
+     ([0, 1, 0, 0, 90, 0, 2], "lumpy"), ([0, 0, 0], "intermittent"), ([1e140, 1e140], "smooth")],
+)  # fmt: skip
+def test_demand_class(y, expected):
+    assert demand_class(np.array(y, dtype=float)) == expected
+
+
+def test_future_rows_are_answered_one_by_one():
+    prepared = run(days(8), np.arange(8.0), COVARIATES, covariates(8))
+    t = np.concatenate([days(12)[[9, 3, 9, 8]], days(12)[[10]] + 1])
+    columns = covariates(5) | {"x1": np.array(["a", "b", "c", "zzz", None], dtype=object)}
+    rows = future_rows(
+        frame(t, np.full(5, np.nan), **columns), prepared.end, prepared.grid, prepared.known, COVARIATES
+    )
+    assert rows.reason == (None, "NOT_AFTER_HISTORY", "REPEATED", None, "OFF_GRID")
+    future, places = rows.future(prepared.grid)
+    assert places.tolist() == [3, 0]
+    assert (future.ordinals - prepared.end).tolist() == [1, 2]
+    np.testing.assert_array_equal(future.known_x, [[3.0, np.nan], [0.0, 0.0]])
+
+
+def test_rows_are_put_on_the_grid_of_a_fitted_model():
+    grid = run(micros(pd.date_range("2024-01-04", periods=10, freq="W-THU")), np.arange(10.0)).grid
+    later = micros(["2024-03-14", "2024-03-21", "2024-03-22"])
+    prepared = run(later, [1.0, 2.0, 3.0], grid=grid)
+    assert prepared.grid == grid
+    assert counts(prepared)["OFF_GRID_ROWS"] == 1
+
+
+def test_every_code_can_be_read_by_a_person():
+    for name, code in CODES.items():
+        assert name == name.upper()
+        assert code.meaning[0] != " "
+        assert code.meaning.format(count=3)
+
+
+def test_orange_juice_is_weekly_and_accounted_for(real_data, data_spec):
+    oj = pd.read_parquet(real_data / "oj" / "oj_weekly.parquet")
+    data = data_spec(
+        time="WeekStarting", target="Quantity", series=("Store", "Brand"), known=("Price", "feat")
+    )
+    where = decide_layout(column_facts(oj, data), list(oj.columns), data)
+    ours = canonical_frame(oj, where)
+    observed = 0
+    for values, rows in ours.groupby(["k0", "k1"]):
+        prepared = prepare(
+            rows, SeriesKey(("Store", "Brand"), values), where, PrepareSettings(panel_frequency="W-THU")
+        )
+        assert prepared.grid.frequency.alias == "W-THU"
+        observed += prepared.n_obs
+    assert observed == len(oj)
