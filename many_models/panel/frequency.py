@@ -201,16 +201,7 @@ def _day_candidates(days: Ints) -> Iterator[Frequency]:
     yield Frequency.parse("D")
 
 
-def panel_frequency(frame: pd.DataFrame, layout: Layout) -> str:
-    """The alias of the frequency that most series of a canonical frame have."""
-    t = frame["t"].to_numpy(dtype=np.int64)
-    keys = list(layout.key_names)
-    places = frame.groupby(keys, sort=False, observed=True).indices.values() if keys else [np.arange(len(t))]
-    integer = layout.time.kind == "integer"
-    return usual_frequency([t[place] for place in places], layout.time.zone, integer=integer).alias
-
-
-def usual_frequency(
+def panel_frequency(
     samples: Sequence[npt.ArrayLike], zone: str | None = None, *, integer: bool = False
 ) -> Frequency:
     """The frequency of most series, given the stamps [n] of each, in any order.
@@ -232,3 +223,12 @@ def usual_frequency(
     winners = [Frequency.parse(alias) for alias, count in votes.items() if count == top]
     # of equals the finest: a coarser series lies on its grid, not the other way round
     return max(winners, key=lambda frequency: (-frequency.step_us, frequency.alias))
+
+
+def frame_frequency(frame: pd.DataFrame, layout: Layout) -> str:
+    """The alias of the frequency that most series of a canonical frame have."""
+    t = frame["t"].to_numpy(dtype=np.int64)
+    keys = list(layout.key_names)
+    places = frame.groupby(keys, sort=False, observed=True).indices.values() if keys else [np.arange(len(t))]
+    integer = layout.time.kind == "integer"
+    return panel_frequency([t[place] for place in places], layout.time.zone, integer=integer).alias

@@ -6,8 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from many_models.panel.frequency import fit_grid, infer_frequency, same_frequency, usual_frequency
+from many_models.panel.canonical import canonical_frame, column_facts
+from many_models.panel.frequency import (
+    fit_grid,
+    frame_frequency,
+    infer_frequency,
+    panel_frequency,
+    same_frequency,
+)
 from many_models.panel.grid import Frequency
+from many_models.panel.layout import decide_layout
 from many_models.panel.zones import DAY_US
 
 RANGES = [
@@ -124,11 +132,11 @@ def test_irregular_stamps_say_so_by_their_share():
 def test_panel_frequency_is_that_of_most_series():
     week = micros(pd.date_range("2020-01-02", periods=30, freq="W-THU"))
     month = micros(pd.date_range("2020-01-01", periods=30, freq="MS"))
-    assert usual_frequency([week, month, week[:20]]).alias == "W-THU"
-    assert usual_frequency([week[:2], week[2:4]]).alias == "W-THU"
-    assert usual_frequency([]).alias == "D"
-    assert usual_frequency([[1, 2], [3]], integer=True).alias == "1"
-    assert usual_frequency([week[::-1]]).alias == "W-THU"
+    assert panel_frequency([week, month, week[:20]]).alias == "W-THU"
+    assert panel_frequency([week[:2], week[2:4]]).alias == "W-THU"
+    assert panel_frequency([]).alias == "D"
+    assert panel_frequency([[1, 2], [3]], integer=True).alias == "1"
+    assert panel_frequency([week[::-1]]).alias == "W-THU"
 
 
 def test_fit_keeps_weeks_on_the_named_day():
@@ -142,9 +150,19 @@ def test_fit_keeps_weeks_on_the_named_day():
 def test_real_series_have_the_frequency_their_owners_say(real_data):
     oj = pd.read_parquet(real_data / "oj" / "oj_weekly.parquet")
     groups = [micros(g["WeekStarting"]) for _, g in oj.groupby(["Store", "Brand"])]
-    assert usual_frequency(groups).alias == "W-THU"
+    assert panel_frequency(groups).alias == "W-THU"
     tourism = pd.read_parquet(real_data / "tourism_au" / "tourism_au_quarterly.parquet")
-    assert usual_frequency([micros(tourism["Quarter"])]).kind == "quarter"
+    assert panel_frequency([micros(tourism["Quarter"])]).kind == "quarter"
     nyc = pd.read_parquet(real_data / "notebooks" / "nyc_energy.parquet")
     found = infer_frequency(micros(pd.to_datetime(nyc["timeStamp"])))
     assert (found.frequency.alias, found.share) == ("h", 1.0)
+
+
+def test_frequency_of_a_canonical_frame_is_that_of_most_of_its_series(data_spec):
+    week = pd.date_range("2020-01-02", periods=30, freq="W-THU")
+    month = pd.date_range("2020-01-01", periods=12, freq="MS")
+    table = pd.concat(
+        [pd.DataFrame({"store": s, "when": d, "sales": 1.0}) for s, d in (("a", week), ("b", month))]
+    )
+    layout = decide_layout(column_facts(table, data_spec()), list(table.columns), data_spec())
+    assert frame_frequency(canonical_frame(table, layout), layout) == "W-THU"
