@@ -68,6 +68,9 @@ def _read(column: pd.Series[Any]) -> _Column:
         return _Column(
             categories.family, categories.values[codes], null, categories.zone, categories.families
         )
+    if isinstance(dtype, pd.PeriodDtype):
+        column = column.dt.to_timestamp()
+        dtype = column.dtype
     null = column.isna().to_numpy(dtype=bool)
     kinds = pd.api.types
     if kinds.is_bool_dtype(dtype) and not kinds.is_object_dtype(dtype):

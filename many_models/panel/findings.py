@@ -123,9 +123,6 @@ CODES: dict[str, Code] = {
         "remove the series, or correct its target",
     ),
     # -- frequency and periods ---------------------------------------------
-    "FREQUENCY_INFERRED": Code(
-        "info", "passed", "the frequency was read off {count} stamps", "set data.frequency to fix it"
-    ),
     "FREQUENCY_DIFFERS": Code(
         "warning",
         "alerted",
@@ -197,12 +194,6 @@ CODES: dict[str, Code] = {
     "COVARIATE_NOT_FINITE": Code(
         "warning", "done", "{count} infinite covariate values were read as missing", "correct these values"
     ),
-    "COVARIATE_MISSING_FUTURE": Code(
-        "warning",
-        "alerted",
-        "{count} steps of the horizon lack a known covariate",
-        "add rows with an empty target and the known covariates after the last value",
-    ),
     "CATEGORY_UNSEEN": Code(
         "warning", "alerted", "{count} future covariate values are categories that the history never had", ""
     ),
@@ -254,12 +245,6 @@ CODES: dict[str, Code] = {
         "done",
         "{count} forecasts were absurd or not finite and count as failed",
         "look for outliers",
-    ),
-    "NO_FOLDS": Code(
-        "info",
-        "alerted",
-        "the history carries {count} folds: candidates are not compared on it",
-        "give more history",
     ),
     "SCALE_ZERO": Code(
         "info",

@@ -13,10 +13,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 
 from many_models.panel.grid import MONTHS, WEEKDAYS, Frequency, Grid
-from many_models.panel.layout import Layout
 from many_models.panel.zones import DAY_US, to_wall
 
 Ints = npt.NDArray[np.int64]
@@ -223,12 +221,3 @@ def panel_frequency(
     winners = [Frequency.parse(alias) for alias, count in votes.items() if count == top]
     # of equals the finest: a coarser series lies on its grid, not the other way round
     return max(winners, key=lambda frequency: (-frequency.step_us, frequency.alias))
-
-
-def frame_frequency(frame: pd.DataFrame, layout: Layout) -> str:
-    """The alias of the frequency that most series of a canonical frame have."""
-    t = frame["t"].to_numpy(dtype=np.int64)
-    keys = list(layout.key_names)
-    places = frame.groupby(keys, sort=False, observed=True).indices.values() if keys else [np.arange(len(t))]
-    integer = layout.time.kind == "integer"
-    return panel_frequency([t[place] for place in places], layout.time.zone, integer=integer).alias

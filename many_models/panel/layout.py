@@ -365,6 +365,7 @@ def decide_layout(facts: Facts, columns: Sequence[Any], data: Any) -> Layout:
         raise DataError(problems)
     keys = [_key(facts, name, problems) for name in data.series]
     time, notes = _time(facts, data, problems)
+    problems += _steps_without_index(facts, data, time)
     target = facts.columns.get(data.target)
     if target is not None:
         problems += _not_a_number(target, "the target", facts.text_table)
@@ -390,6 +391,16 @@ def decide_layout(facts: Facts, columns: Sequence[Any], data: Any) -> Layout:
         facts.text_table,
         tuple(notes),
     )
+
+
+def _steps_without_index(facts: Facts, data: Any, time: TimeColumn) -> Iterable[Problem]:
+    if data.time in facts.columns and time.kind == "timestamp" and str(data.frequency).isdigit():
+        yield Problem(
+            "data.frequency",
+            f"{data.frequency!r}, a number of integer steps, for {data.time!r}, which holds dates",
+            "auto, or a pandas offset such as D, W-THU, MS, h",
+            "write frequency: auto",
+        )
 
 
 def _missing_columns(columns: Sequence[Any], data: Any) -> Iterable[Problem]:

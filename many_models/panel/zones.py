@@ -104,8 +104,8 @@ def _table_for(name: str, t: Ints) -> tuple[Ints, Ints]:
 
 
 def to_wall(t: Ints, zone: str | None) -> Ints:
-    """The wall clock [n] in microseconds (as if it were UTC) of instants in UTC [n]."""
-    if zone is None or zone == "UTC" or not len(t):
+    """The wall clock [n] in microseconds (as if it were UTC) of instants in UTC [n], or of one."""
+    if zone is None or zone == "UTC" or not t.size:
         return t
     instants, offsets = _table_for(zone, t)
     result: Ints = t + offsets[np.searchsorted(instants, t, side="right")]
@@ -118,7 +118,7 @@ def from_wall(wall: Ints, zone: str | None, second: npt.NDArray[np.bool_] | None
     An hour that comes twice is its first occurrence, except where `second` [n] says otherwise;
     an hour that does not exist is read with the offset before the change (it moves forward).
     """
-    if zone is None or zone == "UTC" or not len(wall):
+    if zone is None or zone == "UTC" or not wall.size:
         return wall
     instants, offsets = _table_for(zone, wall)
     before, after = offsets[:-1], offsets[1:]
@@ -135,8 +135,8 @@ def from_wall(wall: Ints, zone: str | None, second: npt.NDArray[np.bool_] | None
 
 def wall_trouble(wall: Ints, zone: str | None) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.bool_]]:
     """Which wall-clock stamps [n] do not exist, and which come twice, in a zone."""
-    none = np.zeros(len(wall), dtype=bool)
-    if zone is None or zone == "UTC" or not len(wall):
+    none = np.zeros(wall.shape, dtype=bool)
+    if zone is None or zone == "UTC" or not wall.size:
         return none, none.copy()
     instants, offsets = _table_for(zone, wall)
     before, after = offsets[:-1], offsets[1:]

@@ -68,6 +68,7 @@ SAME_DAYS = {
     ),
     "datetime objects": pd.Series([datetime.datetime.fromisoformat(d) for d in DAYS], dtype=object),
     "stamp objects": pd.Series([pd.Timestamp(d) for d in DAYS], dtype=object),
+    "periods": pd.Series(pd.PeriodIndex(DAYS, freq="D")),
     "iso text": pd.Series(DAYS),
     "string dtype": pd.Series(DAYS, dtype="string"),
     "category": pd.Series(DAYS, dtype="category"),
@@ -453,3 +454,8 @@ def test_real_tables_are_laid_out(real_data, data_spec):
     layout, ours = canonical(nyc, data_spec(time="timeStamp", target="demand", known=("temp",)))
     expected = pd.to_datetime(nyc["timeStamp"]).dt.as_unit("us").astype("int64")
     assert ours["t"].tolist() == expected.tolist()
+
+
+def test_integer_frequency_with_dates_is_refused(data_spec):
+    found = problems(table(sales=[1.0, 2.0, 3.0]), data_spec(frequency="1"))
+    assert "integer steps" in found["data.frequency"]

@@ -6,16 +6,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from many_models.panel.canonical import canonical_frame, column_facts
 from many_models.panel.frequency import (
     fit_grid,
-    frame_frequency,
     infer_frequency,
     panel_frequency,
     same_frequency,
 )
 from many_models.panel.grid import Frequency
-from many_models.panel.layout import decide_layout
 from many_models.panel.zones import DAY_US
 
 RANGES = [
@@ -156,13 +153,3 @@ def test_real_series_have_the_frequency_their_owners_say(real_data):
     nyc = pd.read_parquet(real_data / "notebooks" / "nyc_energy.parquet")
     found = infer_frequency(micros(pd.to_datetime(nyc["timeStamp"])))
     assert (found.frequency.alias, found.share) == ("h", 1.0)
-
-
-def test_frequency_of_a_canonical_frame_is_that_of_most_of_its_series(data_spec):
-    week = pd.date_range("2020-01-02", periods=30, freq="W-THU")
-    month = pd.date_range("2020-01-01", periods=12, freq="MS")
-    table = pd.concat(
-        [pd.DataFrame({"store": s, "when": d, "sales": 1.0}) for s, d in (("a", week), ("b", month))]
-    )
-    layout = decide_layout(column_facts(table, data_spec()), list(table.columns), data_spec())
-    assert frame_frequency(canonical_frame(table, layout), layout) == "W-THU"

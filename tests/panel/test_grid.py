@@ -240,3 +240,14 @@ def test_damaged_grid_is_refused():
     for bad in ({}, good | {"zone": "Mars/Olympus"}, good | {"label": "middle"}, good | {"step": 0}):
         with pytest.raises(InputError):
             Grid.from_dict(bad)
+
+
+@pytest.mark.parametrize("alias", ["h", "D", "B", "W-THU", "ME", "QS-JAN"])
+@pytest.mark.parametrize("zone", [None, "Europe/Berlin"])
+def test_one_ordinal_is_as_good_as_many(alias, zone):
+    grid = Grid(Frequency.parse(alias), zone)
+    assert int(grid.stamps(500)) == grid.stamps([500])[0]
+    assert int(grid.ordinals(int(grid.stamps(500)))) == 500
+    assert grid.wall(500) == grid.wall([500])[0]
+    assert grid.spans(500)[1] == grid.spans([500])[1][0]
+    assert bool(grid.on_grid(int(grid.stamps(500))))
