@@ -70,8 +70,8 @@ class Session:
                 return cls(active, own=False)
             if active is not None:
                 raise EngineError(
-                    f"a Spark session on {_master_of(active)} is active in this process, and {master} was asked "
-                    "for: stop that session first, or use --engine spark to run on it"
+                    f"a Spark session on {_master_of(active)} is active in this process, and {master} "
+                    "was asked for: stop that session first, or use --engine spark to run on it"
                 )
             if master.startswith("sc://"):
                 return cls(SparkSession.builder.remote(master).getOrCreate(), own=True)

@@ -138,7 +138,7 @@ class Staging:
     def put(self, name: str, rows: Any) -> Any:
         """These rows, written once."""
         place = spark_address(str((self._folder / name).absolute()))
-        rows.write.mode("errorifexists").parquet(place)
+        rows.write.parquet(place)
         return self._spark.read.schema(rows.schema).parquet(place)
 
     def drop(self, name: str) -> None:
@@ -495,15 +495,14 @@ def _series_table(rows: Any, layout: Layout) -> pd.DataFrame:
     """One row per series: its keys, `rows`, and `last`, the greatest `t` with a finite target."""
     from pyspark.sql import functions
 
-    observed = functions.expr(
-        "CASE WHEN y IS NOT NULL AND NOT isnan(y) AND abs(y) < double('inf') THEN t END"
-    )
+    # in SQL NaN is greater than infinity, so one comparison leaves both out, and null as well
+    observed = functions.expr("CASE WHEN abs(y) < double('Infinity') THEN t END")
     table = arrow_of(
         rows.groupBy(*layout.key_names).agg(
             functions.count(functions.lit(1)).alias("rows"), functions.max(observed).alias("last")
         )
     )
-    frame = table.select([*layout.key_names, "rows"]).to_pandas()
+    frame: pd.DataFrame = table.select([*layout.key_names, "rows"]).to_pandas()
     for name, key in zip(layout.key_names, layout.keys, strict=True):
         if key.kind != "integer":
             frame[name] = frame[name].astype(object)
@@ -516,9 +515,8 @@ def _group_table(series: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     names = list(layout.group_names)
     if not names:
         return pd.DataFrame({"rows": [int(series["rows"].sum())], "series": [len(series)]})
-    counted = series.groupby(names, sort=True, as_index=False).agg(
-        rows=("rows", "sum"), series=("rows", "size")
-    )
+    counted = series.groupby(names, sort=True)["rows"].agg(["sum", "size"]).reset_index()
+    counted = counted.rename(columns={"sum": "rows", "size": "series"})
     return counted.astype({"rows": np.int64, "series": np.int64})
 
 
