@@ -103,6 +103,8 @@ class ArxModel:
         z = path[step - 1]
         if self.settings["lags"] != "joint":
             z = z + self._outside(Rows.future(future, self.recent[:0], self.end))
+        if self.settings["lags"] == "none":
+            z = np.clip(z, *self.bounds)
         spread = variance[step - 1]
         return Forecast.point(self.scale.mean(z, spread), self.scale.backward(z))
 

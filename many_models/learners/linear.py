@@ -10,8 +10,8 @@ import numpy as np
 from many_models.errors import LearnerError
 from many_models.panel.series import Bools, Floats, Future, Series
 
-LARGEST_EXPONENT = 700.0
-"""Beyond it an exponential is infinite."""
+LARGEST_EXPONENT = 200.0
+"""Beyond it an exponential times the unit of a target might be infinite."""
 MOST_LOG_VARIANCE = 1.0
 """A mean is at most exp(1/2) = 1.65 times its median, whatever the residuals say."""
 
@@ -145,7 +145,8 @@ def standardise(x: Floats, z: Floats) -> tuple[Floats, Floats, Floats, float]:
     means = x.mean(axis=0)
     centred = x - means
     scales = np.sqrt((centred**2).mean(axis=0))
-    constant = scales <= 1e-9 * (np.abs(means) + 1e-12)
+    # Targets and their lags are of size one, so that less than 1e-10 is rounding.
+    constant = scales <= np.maximum(1e-9 * np.abs(means), 1e-10)
     centred[:, constant] = 0.0
     scales[constant] = 1.0
     return centred / scales, means, scales, float(z.mean())

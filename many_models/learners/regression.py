@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from many_models.errors import LearnerError
+from many_models.errors import DamagedError, LearnerError
 from many_models.features.base import Style, Wishes
 from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Positions, Rows
@@ -310,9 +310,13 @@ class LinearCore:
 
 
 def _load(state: State, core: LinearCore | Trees) -> RegressionModel:
+    frame = Frame.load(state["frame"])
+    columns = core.used if isinstance(core, LinearCore) else core.feature
+    if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < len(frame.plan.columns):
+        raise DamagedError("a regression model reads columns that its plan does not have")
     return RegressionModel(
         dict(state["settings"]),
-        Frame.load(state["frame"]),
+        frame,
         core,
         float(state["factor"]),
         int(state["end"]),
