@@ -117,7 +117,7 @@ def is_missing(error: Exception) -> bool:
 
 def already_exists(error: Exception) -> bool:
     """Whether an MLflow error says that something is there already."""
-    return getattr(error, "error_code", None) == "RESOURCE_ALREADY_EXISTS"
+    return getattr(error, "error_code", None) in ("RESOURCE_ALREADY_EXISTS", "ALREADY_EXISTS")
 
 
 @contextmanager

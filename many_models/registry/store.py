@@ -337,6 +337,11 @@ class Registry:
         with translated(doing, self.tracking_uri), quiet(self.tracking_uri):
             yield self._connected
 
+    def _resolved_registry(self) -> str:
+        """Where versions are: MLflow resolves it from the tracking URI where nothing is given."""
+        resolved = getattr(self._connected, "_registry_uri", None)
+        return str(resolved or self._registry_uri or self.tracking_uri)
+
     def _default_experiment(self, name: str) -> str:
         # A Databricks workspace wants an absolute path.
         return f"/Shared/{name}" if self.tracking_uri.startswith("databricks") else name
@@ -404,7 +409,7 @@ class Registry:
         token = None
         while True:
             page = client.search_model_versions(
-                f"name={quote}{name}{quote}", max_results=1_000, page_token=token
+                f"name={quote}{name}{quote}", max_results=200, page_token=token
             )
             entries.extend(page)
             token = page.token
@@ -438,7 +443,7 @@ class Registry:
 
     def _source(self, client: Any, version: Version) -> str:
         """Where the files of a version are."""
-        if client._registry_uri.startswith(("databricks", "uc")):
+        if self._resolved_registry().startswith(("databricks", "uc")):
             # Only MLflow's own resolver gets the short-lived credentials of Unity Catalog.
             return version.uri
         source = str(client.get_model_version_download_uri(version.name, str(version.version)))
@@ -464,7 +469,7 @@ class Registry:
                 artifact_uri=_joined(artifact_uri, path),
                 dst_path=str(into),
                 tracking_uri=self.tracking_uri,
-                registry_uri=self._connected._registry_uri,
+                registry_uri=self._resolved_registry(),
             )
         return Path(found)
 
