@@ -67,6 +67,12 @@ CODES: dict[str, Code] = {
         "{count} rows in the hour that comes twice when clocks go back were given to its second pass",
         "store time stamps with a zone or in UTC, so that the order of the two hours is known",
     ),
+    "DST_SKIPPED_HOUR": Code(
+        "warning",
+        "done",
+        "{count} rows in the hour that clocks skip in spring, or in the next, share a stamp; one of each was kept",
+        "check data.timezone: the stamps seem to be of a clock that does not change",
+    ),
     "OFF_GRID_ROWS": Code(
         "warning",
         "done",

@@ -318,7 +318,7 @@ class Layout:
             When it is not one.
         """
         try:
-            return cls(
+            layout = cls(
                 tuple(KeyColumn(**key) for key in data["keys"]),
                 tuple(int(i) for i in data["group"]),
                 TimeColumn(**data["time"]),
@@ -329,10 +329,28 @@ class Layout:
                 bool(data["text_table"]),
                 tuple(data["notes"]),
             )
+            layout._check()
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
                 Problem("layout", repr(data)[:200], "what Layout.to_dict writes", str(error))
             ) from None
+        return layout
+
+    def _check(self) -> None:
+        """Refuses what no table has; a stored layout may have been damaged."""
+        words: list[tuple[str, tuple[str, ...]]] = []
+        words += [(key.kind, ("integer", "text", "boolean")) for key in self.keys]
+        words += [(self.time.kind, ("timestamp", "integer"))]
+        words += [(column.role, ("known", "past", "static")) for column in self.covariates]
+        words += [(column.kind, ("number", "boolean", "category")) for column in self.covariates]
+        for found, allowed in words:
+            if found not in allowed:
+                raise ValueError(f"{found!r} is none of {', '.join(allowed)}")
+        if not all(0 <= place < len(self.keys) for place in self.group):
+            raise ValueError("group names a key column that is not there")
+        for zone in (self.time.zone, self.time.shown_in):
+            if zone is not None and zone_problem(zone) is not None:
+                raise ValueError(f"{zone!r} is no time zone")
 
 
 def data_columns(data: Any) -> tuple[str, ...]:

@@ -21,7 +21,7 @@ from many_models.panel.grid import Grid
 from many_models.panel.imputation import Impute, fill_columns, fill_target
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
-from many_models.panel.regular import Resolved, Rows, Rule, resolve_grid, roll_up
+from many_models.panel.regular import Rows, Rule, resolve_grid, resolve_onto, roll_up
 from many_models.panel.series import Bools, Covariate, Floats, Future, Series
 from many_models.panel.zones import DAY_US, from_wall, to_wall, wall_trouble
 
@@ -31,6 +31,8 @@ Ints = npt.NDArray[np.int64]
 
 HUGE = 1e150
 """Targets beyond this are read as missing: their squares are not finite."""
+
+HOUR_US = 3_600_000_000
 
 LONGEST = 5_000_000
 """The most periods that one series may span."""
@@ -261,15 +263,15 @@ def prepare(frame: pd.DataFrame, key: SeriesKey, layout: Layout, settings: Prepa
     rows, notes = _cleaned(rows, layout)
     stamps = rows.t if len(rows) < 2 or (rows.t[1:] > rows.t[:-1]).all() else np.unique(rows.t)
     if settings.grid is not None:
-        resolved = Resolved(settings.grid, False, None, ())
+        resolved = resolve_onto(stamps, layout, settings.grid, settings.frequency)
     else:
         resolved = resolve_grid(stamps, layout, settings.frequency, settings.panel_frequency, settings.label)
-        notes += resolved.findings
+    notes += resolved.findings
     if resolved.aggregate and len(rows):
         rows, done = roll_up(rows, resolved, settings.aggregate, [c.kind for c in layout.covariates])
         notes += done
     else:
-        rows, done = _one_per_stamp(rows, len(stamps))
+        rows, done = _one_per_stamp(rows, len(stamps), _naive_zone(layout))
         notes += done
     rows, ordinals, done = _on_grid(rows, resolved.grid)
     notes += done
@@ -310,13 +312,20 @@ def _cleaned(rows: Rows, layout: Layout) -> tuple[Rows, list[Finding]]:
         if infinite.any():
             x = np.where(infinite, np.nan, x)
             notes.append(finding("COVARIATE_NOT_FINITE", int(infinite.sum())))
-    if layout.time.kind == "timestamp" and layout.time.zone and layout.time.shown_in is None:
-        t, passes = _second_passes(t, layout.time.zone)
+    zone = _naive_zone(layout)
+    if zone is not None:
+        t, passes = _second_passes(t, zone)
         if passes:
             notes.append(finding("DST_DUPLICATE", passes))
             rows = Rows(t, y, x, rows.mask, rows.closed)
             return rows.take(np.argsort(t, kind="stable")), notes
     return Rows(t, y, x, rows.mask, rows.closed), notes
+
+
+def _naive_zone(layout: Layout) -> str | None:
+    """The zone in which wall-clock stamps without a zone were read; None where they have one, or none counts."""
+    time = layout.time
+    return time.zone if time.kind == "timestamp" and time.shown_in is None else None
 
 
 def _second_passes(t: Ints, zone: str) -> tuple[Ints, int]:
@@ -336,7 +345,7 @@ def _second_passes(t: Ints, zone: str) -> tuple[Ints, int]:
     return from_wall(wall, zone, moved), int(moved.sum())
 
 
-def _one_per_stamp(rows: Rows, stamps: int) -> tuple[Rows, list[Finding]]:
+def _one_per_stamp(rows: Rows, stamps: int, zone: str | None) -> tuple[Rows, list[Finding]]:
     """The last row of each stamp in sorted order, one with a target where there is one."""
     if len(rows) == stamps:
         return rows, []
@@ -351,8 +360,13 @@ def _one_per_stamp(rows: Rows, stamps: int) -> tuple[Rows, list[Finding]]:
     order = np.lexsort([np.arange(len(rest)), np.isfinite(rest.y), rest.t])
     rest = rest.take(order)
     last = np.concatenate([rest.t[1:] != rest.t[:-1], [True]])
-    if not last.all():
-        notes.append(finding("DUPLICATES_CONFLICTING", int((~last).sum())))
+    lost = rest.t[~last]
+    # an hour that does not exist was read as the next one: these are no ordinary duplicates
+    skipped = int(wall_trouble(to_wall(lost, zone) - HOUR_US, zone)[0].sum())
+    if skipped:
+        notes.append(finding("DST_SKIPPED_HOUR", skipped))
+    if len(lost) > skipped:
+        notes.append(finding("DUPLICATES_CONFLICTING", len(lost) - skipped))
     return rest.take(last), notes
 
 
@@ -406,11 +420,11 @@ def _placed(
         masked, shut, has_target = masked[kept], shut[kept], has_target[kept]
     start = int(ordinals[0])
     end = int(ordinals[np.flatnonzero(has_target)[-1]])
+    if settings.panel_end is not None:
+        end = max(end, int(grid.ordinals([settings.panel_end])[0]))
     ahead = int((ordinals > end).sum())
     if ahead:
         notes.append(finding("TRAILING_MISSING", ahead))
-    if settings.panel_end is not None:
-        end = max(end, int(grid.ordinals([settings.panel_end])[0]))
     length, total = end - start + 1, max(end, int(ordinals[-1])) - start + 1
     place = ordinals - start
     y = np.full(length, np.nan)

@@ -85,6 +85,15 @@ def resolve_grid(
     return Resolved(Grid(wanted, None if integer else zone, 0, label), True, own, ())
 
 
+def resolve_onto(stamps: Ints, layout: Layout, grid: Grid, frequency: str) -> Resolved:
+    """That grid, whatever the stamps [n] look like; finer rows are rolled up where that is configured."""
+    if frequency == "auto" or not len(stamps) or grid.on_grid(stamps).mean() >= _FIT:
+        return Resolved(grid, False, None, ())
+    integer = layout.time.kind == "integer"
+    source = infer_frequency(stamps, layout.time.zone, integer=integer, label=grid.label)
+    return Resolved(grid, True, source, ())
+
+
 def _automatic(
     stamps: Ints,
     own: Inferred | None,

@@ -459,3 +459,19 @@ def test_real_tables_are_laid_out(real_data, data_spec):
 def test_integer_frequency_with_dates_is_refused(data_spec):
     found = problems(table(sales=[1.0, 2.0, 3.0]), data_spec(frequency="1"))
     assert "integer steps" in found["data.frequency"]
+
+
+def test_damaged_layout_is_refused(data_spec):
+    good = decide(table(price=[1.0, 2.0, 3.0]), data_spec(known=("price",))).to_dict()
+    assert Layout.from_dict(good)
+    broken = (
+        {},
+        good | {"keys": [{"name": "store", "kind": "float"}]},
+        good | {"group": [3]},
+        good | {"time": good["time"] | {"zone": "Mars/Base"}},
+        good | {"covariates": [{"name": "price", "role": "future", "kind": "number"}]},
+        good | {"time": good["time"] | {"more": 1}},
+    )
+    for bad in broken:
+        with pytest.raises(DataError, match="layout"):
+            Layout.from_dict(bad)

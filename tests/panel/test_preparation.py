@@ -564,3 +564,20 @@ def test_orange_juice_is_weekly_and_accounted_for(real_data, data_spec):
         assert prepared.grid.frequency.alias == "W-THU"
         observed += prepared.n_obs
     assert observed == len(oj)
+
+
+def test_newer_daily_rows_are_rolled_up_onto_the_weekly_grid_of_a_fitted_model():
+    grid = run(days(56), np.ones(56), frequency="W-MON").grid
+    later = run(days(28, "2024-03-04"), np.ones(28), frequency="W-MON", grid=grid)
+    assert later.grid == grid
+    assert later.y.tolist() == [7.0] * 4
+    assert "AGGREGATED" in counts(later)
+
+
+def test_rows_in_the_hour_that_clocks_skip_are_told():
+    naive = pd.date_range("2021-03-27", periods=48, freq="h")
+    where = layout(zone="Europe/Berlin")
+    t = canonical_frame(pd.DataFrame({"store": "a", "when": naive, "sales": np.arange(48.0)}), where)["t"]
+    prepared = prepare(frame(t, np.arange(48.0)), KEY, where, PrepareSettings(outliers=False))
+    assert counts(prepared) == {"DST_SKIPPED_HOUR": 1}
+    assert prepared.n_obs == 47
