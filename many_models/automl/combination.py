@@ -37,7 +37,8 @@ def relative_log_errors(errors: Floats) -> Floats:
     top = errors.max(axis=0) if len(errors) else middle
     base = np.where(middle > 0, middle, np.where(top > 0, top, 1.0))
     relative = np.log(np.maximum(errors / base, 1e-3))
-    return relative - np.median(relative, axis=0)
+    centred: Floats = relative - np.median(relative, axis=0)
+    return centred
 
 
 def shrunken(relative: Floats, names: Sequence[str], priors: Mapping[str, CandidatePrior]) -> Floats | None:
@@ -62,7 +63,8 @@ def shrunken(relative: Floats, names: Sequence[str], priors: Mapping[str, Candid
     fold_variance = np.array([p.fold_variance for p in chosen])
     series_variance = np.array([p.series_variance for p in chosen])
     trust = series_variance / np.maximum(series_variance + fold_variance / folds, 1e-12)
-    return mean + trust * (relative.mean(axis=1) - mean)
+    level: Floats = mean + trust * (relative.mean(axis=1) - mean)
+    return level
 
 
 def candidate_weights(
@@ -101,7 +103,9 @@ def candidate_weights(
     else:
         level = logits = np.zeros(count)
     if combine == "best":
-        return np.eye(count)[int(np.argmin(level))]
+        alone = np.zeros(count)
+        alone[int(np.argmin(level))] = 1.0
+        return alone
     powers = np.exp(logits - logits.max())
     weights: Floats = powers / powers.sum()
     return weights

@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 
 from many_models.errors import LearnerError
-from many_models.learners.base import Candidate, Deadline, FitContext, FittedModel, Parameters
+from many_models.learners.base import Candidate, FitContext, FittedModel, Parameters
 from many_models.learners.table import learner
 from many_models.panel.series import Bools, Floats, Forecast, Future, Series
 
@@ -112,8 +112,11 @@ def fit_fallback(series: Series, context: FitContext) -> FittedModel:
     return learner("naive").fit(bare, {}, context)
 
 
-def run_trial(candidate: Candidate, folds: Folds, context: FitContext, deadline: Deadline) -> Trial:
-    """The candidate on every fold. A failure on a fold is recorded, and the fallback scores there."""
+def run_trial(candidate: Candidate, folds: Folds, context: FitContext) -> Trial:
+    """The candidate on every fold. A failure on a fold is recorded, and the fallback scores there.
+
+    No fold is begun after the deadline of `context`.
+    """
     mean, median = folds.fallback_mean.copy(), folds.fallback_median.copy()
     failed = np.zeros(len(folds.cutoffs), dtype=bool)
     code: str | None = None
@@ -122,7 +125,7 @@ def run_trial(candidate: Candidate, folds: Folds, context: FitContext, deadline:
     searched = False
     for i, (past, ahead, limits) in enumerate(zip(folds.train, folds.future, folds.limits, strict=True)):
         try:
-            if deadline.passed:
+            if context.deadline.passed:
                 raise LearnerError("DEADLINE", "no time was left for this fold")
             started = time.perf_counter()
             fitted = fit_candidate(replace(candidate, parameters=resolved), past, context)

@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -177,7 +177,7 @@ def series_of(frame: pd.DataFrame, layout: Layout) -> Iterator[tuple[SeriesKey, 
         yield SeriesKey(names, tuple(frame[c].iloc[0] for c in columns)), frame
         return
     for values, part in frame.groupby(columns, sort=True, observed=True):
-        yield SeriesKey(names, tuple(values)), part
+        yield SeriesKey(names, tuple(cast("tuple[Any, ...]", values))), part
 
 
 def _train_one(

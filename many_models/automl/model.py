@@ -129,12 +129,15 @@ class SeriesModel:
         label, status = [self.label] * rows, [self.status] * rows
         reason: list[str | None] = [self.reason] * rows
         complete = np.isfinite(future.known_x).all(axis=1) if self.uses_known else np.ones(rows, dtype=bool)
+        size = np.full(rows, self.bands.scale)
         for served, standby in ((complete, False), (~complete, True)):
             if not served.any():
                 continue
             part = Future(future.grid, future.ordinals[served], future.known_x[served])
             answer, by, failed = self._answer(part, standby)
             mean[served], median[served] = answer.mean, answer.median
+            if standby or failed:
+                size[served] = self.bands.standby_scale
             for i in np.flatnonzero(served):
                 label[i] = by
                 if standby:
@@ -142,11 +145,11 @@ class SeriesModel:
                 elif failed:
                     status[i], reason[i] = "FALLBACK", failed
         leads = (future.ordinals - self.history.end).astype(np.float64)
-        size = np.where(complete, self.bands.scale, self.bands.standby_scale)[:, None]
         table = self.bands.at(leads, self.bands.steps)
-        quantiles = step_quantiles(median, size * table, self.levels)
+        quantiles = step_quantiles(median, size[:, None] * table, self.levels)
         for i in np.flatnonzero(self.steps(future.ordinals) > self.horizon):
-            reason[i] = reason[i] or "BEYOND_HORIZON"
+            # A reason that explains a status is kept.
+            reason[i] = "BEYOND_HORIZON" if status[i] == "TRAINED" else reason[i] or "BEYOND_HORIZON"
         mean, quantiles = bounded(mean, self.low, self.high), bounded(quantiles, self.low, self.high)
         if closed is not None:
             mean, quantiles = np.where(closed, 0.0, mean), np.where(closed[:, None], 0.0, quantiles)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -203,14 +203,22 @@ def train_series(
     series = observations.train(length)
     candidates = series_candidates(series, context, plan.learners, plan.learners_named)
     folds = make_folds(observations, cutoffs, context)
-    trials = tuple(run_trial(candidate, folds, context, deadline) for candidate in candidates)
+    timed = replace(context, deadline=deadline)
+    trials = tuple(run_trial(candidate, folds, timed) for candidate in candidates)
+    every = score_trials(trials, folds, context, plan.metric)
     usable = [t for t in trials if not cutoffs or not t.failed.all()]
     if not usable:
         trained = train_fallback(series, context, plan, prior, bounds, "FALLBACK", "NO_VALID_CANDIDATE")
-        return replace(trained, folds=folds, trials=trials, weights=np.zeros(len(trials)))
-    scores = score_trials(usable, folds, context, plan.metric)
+        findings = [finding("ALL_CANDIDATES_FAILED", len(trials)), *_failure_findings(trials)]
+        nothing = np.zeros(len(trials))
+        return replace(
+            trained, folds=folds, trials=trials, weights=nothing, scores=every, findings=tuple(findings)
+        )
+    scores = every
+    if len(usable) < len(trials):
+        scores = score_trials(usable, folds, context, plan.metric)
     chosen = _choose(usable, scores, folds, context, plan, prior)
-    findings = list(_trial_findings(trials, scores, usable, chosen))
+    findings = [*_failure_findings(trials), *_score_findings(scores, usable, chosen)]
     model, dropped = _refit(usable, chosen, series, observations, length, context, plan, prior, bounds, folds)
     if dropped:
         findings.append(
@@ -228,8 +236,7 @@ def train_series(
     by_name = {m.candidate.name: m.weight for m in model.members}
     for i, trial in enumerate(trials):
         weights[i] = by_name.get(trial.candidate.name, 0.0)
-    every = score_trials(trials, folds, context, plan.metric)
-    naive = geometric_mean(_naive_errors(folds, context, plan.metric, every))
+    naive = geometric_mean(_naive_errors(folds, context, plan.metric))
     backtest = _with_quantiles(chosen, folds, context, plan, model, prior, bounds) if cutoffs else None
     return Trained(model, folds, trials, weights, every, backtest, naive, tuple(findings))
 
@@ -284,7 +291,7 @@ def fold_errors(metric: str, folds: Folds, mean: Floats, median: Floats, context
     return np.asarray(chosen.loss(values), dtype=np.float64)
 
 
-def _naive_errors(folds: Folds, context: FitContext, metric: str, every: Scores) -> Floats:
+def _naive_errors(folds: Folds, context: FitContext, metric: str) -> Floats:
     if not folds.cutoffs:
         return np.array([])
     return fold_errors(metric, folds, folds.fallback_mean, folds.fallback_median, context)
@@ -458,11 +465,9 @@ def _with_quantiles(
 ) -> Backtest:
     """The combination's fold forecasts with the quantiles that the other folds would have given it."""
     mean, median = chosen.mean, chosen.median
-    reported = chosen.reported
     if model.reason is not None:
         # The series was handed to seasonal naive: its folds are what is reported.
         mean, median = folds.fallback_mean, folds.fallback_median
-        reported = fold_errors(plan.metric, folds, mean, median, context)
     leads = np.arange(1, context.horizon + 1, dtype=np.float64) + context.gap
     table = prior.shape.step_quantiles(leads, plan.levels)
     scales = np.array([recency_scale(s.y, s.observed, context.season) for s in folds.train])
@@ -472,9 +477,9 @@ def _with_quantiles(
         own = _own_error(median[rest], _fold_subset(folds, rest), context)
         size = scales[f] * error_factor(own, prior.shape.pool_error)
         quantiles[f] = step_quantiles(median[f], size * table, plan.levels)
-    return Backtest(
-        bounded(mean, bounds.low, bounds.high), bounded(quantiles, bounds.low, bounds.high), reported
-    )
+    mean, median = bounded(mean, bounds.low, bounds.high), bounded(median, bounds.low, bounds.high)
+    reported = fold_errors(plan.metric, folds, mean, median, context)
+    return Backtest(mean, bounded(quantiles, bounds.low, bounds.high), reported)
 
 
 def _fold_subset(folds: Folds, kept: npt.NDArray[np.bool_]) -> Folds:
@@ -490,16 +495,34 @@ def _fold_subset(folds: Folds, kept: npt.NDArray[np.bool_]) -> Folds:
     )
 
 
-def _trial_findings(
-    trials: Sequence[Trial], scores: Scores, usable: Sequence[Trial], chosen: _Choice
-) -> list[Finding]:
+def _failure_findings(trials: Sequence[Trial]) -> list[Finding]:
+    """Which candidates failed on a fold and why, and which were never begun for lack of time."""
     found: list[Finding] = []
-    failures: Mapping[str, str] = {t.candidate.name: t.error_code or "" for t in trials if t.failed.any()}
+    late: list[str] = []
+    failures: dict[str, str] = {}
+    for trial in trials:
+        if trial.failed.size and trial.failed.all() and trial.error_code == "DEADLINE":
+            late.append(trial.candidate.name)
+        elif trial.failed.any():
+            failures[trial.candidate.name] = trial.error_code or ""
     if failures:
         text = ", ".join(f"{name} ({code})" for name, code in sorted(failures.items()))
         found.append(
             finding("CANDIDATE_FAILED", len(failures), message=f"the fallback scored on some folds: {text}")
         )
+    if late:
+        text = f"no time was left for: {', '.join(sorted(late))}"
+        found.append(finding("CANDIDATES_NOT_RUN", len(late), message=text))
+    return found
+
+
+def _score_findings(scores: Scores, usable: Sequence[Trial], chosen: _Choice) -> list[Finding]:
+    """Where scores say less than they seem to: scales of zero, covariates known by hindsight."""
+    found: list[Finding] = []
+    if METRICS[scores.metric].needs_scale:
+        unscaled = int(np.isnan(scores.reported).all(axis=0).sum())
+        if unscaled:
+            found.append(finding("SCALE_ZERO", unscaled))
     uses = any(t.candidate.uses_known and w > 0 for t, w in zip(usable, chosen.weights, strict=True))
     if uses and scores.reported.size and not chosen.naive_wins:
         free = [

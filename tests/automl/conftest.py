@@ -65,7 +65,7 @@ class Settings:
     combine: str = "auto"
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def handmade():
     def make(y, known=None, alias="1", start=100):
         y = np.asarray(y, dtype=np.float64)
@@ -75,12 +75,12 @@ def handmade():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def settings():
     return Settings
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def context():
     def make(horizon=4, **given):
         return FitContext(horizon=horizon, **given)
@@ -88,7 +88,7 @@ def context():
     return make
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def shape():
     """Quantiles that grow by one a lead: at lead h and level 0.9 the deviation is h."""
     leads = (1, 2, 4, 8)
@@ -97,7 +97,7 @@ def shape():
     return ErrorShape(2.0, LEVELS, leads, rows, totals)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def prior(shape):
     def make(**candidates):
         return KindPrior(shape, {name: CandidatePrior(*values) for name, values in candidates.items()})
