@@ -35,7 +35,7 @@ from many_models.automl.combination import (
 from many_models.automl.group import TrainTask, train_for_study
 from many_models.automl.intervals import error_factor, recency_scale
 from many_models.automl.prior import CandidatePrior, ErrorShape, KindPrior, Prior
-from many_models.engines.reading import canonical_source
+from many_models.engines.reading import canonical_table, read_table
 from many_models.runs.train import usual_frequency
 from many_models.spec import ForecastSpec
 
@@ -150,7 +150,7 @@ def _daily(frame: pd.DataFrame, most: int) -> tuple[pd.DataFrame, ForecastSpec]:
 
 def study(sample: Sample) -> list[Study]:
     """Every series of a sample, trained with a neutral prior."""
-    frame, layout = canonical_source(sample.frame, sample.spec.data, None)
+    frame, layout = canonical_table(read_table(sample.frame, sample.spec.data), sample.spec.data, None)
     frequency = sample.spec.data.frequency
     if frequency == "auto":
         frequency = usual_frequency(frame, layout)

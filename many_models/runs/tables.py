@@ -31,7 +31,9 @@ def read_table(path: str) -> Rows:
         When there is none, or it is of no known format.
     """
     files = Files.find(path)
-    return Rows(files.read(files.columns()), files.format == "csv")
+    if files.format == "csv":
+        return Rows(files.read_csv(files.columns()), text=True)
+    return Rows(files.read_parquet(files.columns()).to_pandas(integer_object_nulls=True))
 
 
 def rows_of(table: Any) -> Rows:
