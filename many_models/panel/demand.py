@@ -57,9 +57,10 @@ def outliers(y: Floats, observed: Bools, season: int) -> Bools:
     if season > 1 and len(values) >= 4 * season:
         phase = places % season
         order = np.argsort(phase, kind="stable")
-        groups = np.split(residual[order], np.flatnonzero(np.diff(phase[order])) + 1)
+        begins = np.flatnonzero(np.diff(phase[order], prepend=-1))
+        groups = np.split(residual[order], begins[1:])
         profile = np.zeros(season)
-        profile[np.unique(phase)] = [np.median(group) for group in groups]
+        profile[phase[order][begins]] = [np.median(group) for group in groups]
         residual = residual - profile[phase]
     residual = residual - np.median(residual)
     spread = 1.4826 * float(np.median(np.abs(residual)))

@@ -70,7 +70,7 @@ CODES: dict[str, Code] = {
     "DST_SKIPPED_HOUR": Code(
         "warning",
         "done",
-        "{count} rows in the hour that clocks skip in spring, or in the next, share a stamp; one of each was kept",
+        "{count} rows in or after the hour that clocks skip share a stamp with another; one of each was kept",
         "check data.timezone: the stamps seem to be of a clock that does not change",
     ),
     "OFF_GRID_ROWS": Code(

@@ -261,7 +261,7 @@ def prepare(frame: pd.DataFrame, key: SeriesKey, layout: Layout, settings: Prepa
     """
     rows, categories = _read(frame, layout)
     rows, notes = _cleaned(rows, layout)
-    stamps = rows.t if len(rows) < 2 or (rows.t[1:] > rows.t[:-1]).all() else np.unique(rows.t)
+    stamps = rows.t[np.concatenate([[True], rows.t[1:] != rows.t[:-1]])] if len(rows) else rows.t
     if settings.grid is not None:
         resolved = resolve_onto(stamps, layout, settings.grid, settings.frequency)
     else:
@@ -323,7 +323,7 @@ def _cleaned(rows: Rows, layout: Layout) -> tuple[Rows, list[Finding]]:
 
 
 def _naive_zone(layout: Layout) -> str | None:
-    """The zone in which wall-clock stamps without a zone were read; None where they have one, or none counts."""
+    """The zone in which wall-clock stamps without a zone were read; None where they have a zone."""
     time = layout.time
     return time.zone if time.kind == "timestamp" and time.shown_in is None else None
 
