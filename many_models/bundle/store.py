@@ -63,6 +63,7 @@ _GROUPS_AT_ONCE = 16
 _OPEN_FILES = 64
 _INDEX_GROUPS = 256
 _PLACES = 65_536
+_MAX_READ_BYTES = 2**31
 _MAX_MANIFEST_BYTES = 64 * 2**20
 _SHARD_PATH = re.compile(r"(index|models)/[0-9]{5}\.parquet")
 _MODEL_SCHEMA = pa.schema(
@@ -637,6 +638,10 @@ class _ShardFile:
     def table(self, columns: list[str], groups: list[int] | None = None) -> pa.Table:
         """Some columns of some row groups (all without them)."""
         wanted = list(range(len(self._ends))) if groups is None else groups
+        metadata = self._parquet.metadata
+        size = sum(metadata.row_group(group).total_byte_size for group in wanted)
+        if size > _MAX_READ_BYTES:
+            _damaged(f"{self._shard.path} expands to {size} bytes; at most {_MAX_READ_BYTES} are allowed")
         return self._guarded(
             lambda: self._parquet.read_row_groups(wanted, columns=columns, use_threads=False)
         )

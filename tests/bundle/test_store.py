@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from many_models.bundle import Bundle, content_id, pack, write_bundle
+from many_models.bundle import Bundle, content_id, pack, unpack, write_bundle
 from many_models.errors import DamagedError, LookupFailed, StorageError
 
 BLOCK = 64 * 1024
@@ -357,3 +357,15 @@ def test_look_ups_from_many_threads_agree(tmp_path):
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_a_bundle_of_version_1_is_read_for_ever():
+    folder = Path(__file__).parent / "golden" / "bundle_1"
+    bundle = Bundle.open(folder)
+    bundle.verify()
+    assert bundle.manifest == {"levels": [0.1, 0.5, 0.9]}
+    assert bundle.index().column("sku id").to_pylist().count("bränd/3") == 1
+    for i in range(5):
+        row = bundle.find(digest(i, f"bränd/{i}"))
+        assert (row["Store"], row["trained_until"]) == (i, datetime(2024, 1, 1, tzinfo=UTC))
+        assert unpack(bundle.model(row["content_id"]))["i"] == i
