@@ -190,8 +190,8 @@ class Arx:
         add("last", "joint", 1, log)
         if context.season > 1:
             add("season", "joint", context.season, log)
-        elif log:
-            # Without seasons trends decide, and those of logs run away upwards.
+        elif log and not series.grid.frequency.seasons:
+            # Without any season trends decide, and those of logs run away upwards.
             add("last_linear", "joint", 1, False)
         return tuple(found)
 
