@@ -39,15 +39,18 @@ def map_with_models(
 
     first = next(iter(frames.values()))
     session = first.sparkSession
-    left = None
-    for name, frame in frames.items():
-        tagged = frame.withColumn(PART, sf.lit(name))
-        left = tagged if left is None else left.unionByName(tagged, allowMissingColumns=True)
+    tagged = [frame.withColumn(PART, sf.lit(name)) for name, frame in frames.items()]
+    left = tagged[0]
+    for further in tagged[1:]:
+        left = left.unionByName(further, allowMissingColumns=True)
     right = session.createDataFrame(models.to_pandas(), from_arrow_schema(models.schema))
 
     def together(rows: pd.DataFrame, state: pd.DataFrame) -> pd.DataFrame:
         parts = {name: rows[rows[PART] == name].drop(columns=PART) for name in names}
-        return function({name: part for name, part in parts.items() if len(part)}, state).to_pandas()
+        answer: pd.DataFrame = function(
+            {name: part for name, part in parts.items() if len(part)}, state
+        ).to_pandas()
+        return answer
 
     names = tuple(frames)
     # A key column may hold a dot or a space: quoted, it is a name and not a path.

@@ -93,12 +93,13 @@ class SeriesForecaster:
     def forecast(self, horizon: int | None = None, future: Any = None, history: Any = None) -> pd.DataFrame:
         """The forecast of this key; see `ModelSet.forecast`. Key columns may be left out of the tables."""
         values = dict(zip(self.key.names, self.key.values, strict=True))
-        return self._models.forecast(
+        answer: pd.DataFrame = self._models.forecast(
             history=_with_key(history, values),
             future=_with_key(future, values),
             horizon=horizon,
             where=values,
         )
+        return answer
 
     def __repr__(self) -> str:
         return f"SeriesForecaster({self.key.canonical}, {self._row.get('learner')})"
@@ -254,7 +255,7 @@ def open_models(uri: str | Path, *, tracking_uri: str | None = None) -> ModelSet
 
         source = registry(tracking_uri)
         version = source.version(text)
-        lineage = {"name": version.name, "version": version.version, "uri": text, "run_id": version.run_id}
+        lineage = {"name": version.name, "version": version.version, "mlflow_run_id": version.run_id}
         return models_of_bundle(Bundle.open(source.files(text)), lineage)
     if (Path(text) / SPEC).is_file() or not (Path(text) / "bundle.json").is_file():
         directory = RunDirectory.open(text)
@@ -267,5 +268,5 @@ def models_of_bundle(bundle: Bundle, lineage: Mapping[str, Any]) -> ModelSet:
     """The models of an open bundle."""
     manifest = bundle.manifest
     spec = ForecastSpec.from_dict(json.loads(manifest["spec"]))
-    more = {"training_run": manifest.get("run_id")}
-    return ModelSet(bundle, Layout.from_dict(manifest["layout"]), spec, {**lineage, **more})
+    lineage = {**lineage, "run_id": manifest["run_id"]}
+    return ModelSet(bundle, Layout.from_dict(manifest["layout"]), spec, lineage)

@@ -148,7 +148,7 @@ class Run:
         table = self._directory.read(folder)
         if key:
             table = _of_key(table, self.layout, key, known=self._directory.read("results"))
-        frame = table.to_pandas()
+        frame: pd.DataFrame = table.to_pandas()
         if self._directory.layout().keys:
             frame = _in_key_order(frame, self.key_columns)
         return frame

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from many_models.runs.models import ModelSet
 
 Ints = npt.NDArray[np.int64]
+
+LOG = logging.getLogger("many_models.forecast")
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ class Scorer:
         self._models = models
         self._layout = models.layout
         self._names = tuple(k.name for k in models.layout.keys)
+        self._revised = 0
 
     def forecast(
         self, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
@@ -136,8 +140,15 @@ class Scorer:
         asked = None if future is None else self._by_key(self._canonical(rows_of(future), False), where)
         levels = tuple(self._models.spec.forecast.quantiles)
         answers = Answers(self._layout, levels, self._models.lineage.get("run_id"))
+        self._revised = 0
         for key, row, places, part in self._wanted(newer, asked, where):
             self._answer(answers, key, row, newer.get(key), places, part, horizon)
+        if self._revised:
+            LOG.warning(
+                "HISTORY_REVISED: %d values of the history replace values the models were trained on; "
+                "states moved, parameters stayed",
+                self._revised,
+            )
         return answers.table()
 
     def _checked_where(self, where: Mapping[str, Any]) -> dict[str, Any]:
@@ -236,7 +247,8 @@ class Scorer:
         known = _recoded(prepared.known_x[:length], prepared.known, stored.known)
         past = _recoded(prepared.past_x, prepared.past, stored.past)
         y = np.where(prepared.observed, prepared.y, np.nan)
-        history, _ = extended(stored, prepared.start, y, known, past)
+        history, revised = extended(stored, prepared.start, y, known, past)
+        self._revised += revised
         return model if history is stored else model.updated(history)
 
     def _next_steps(
