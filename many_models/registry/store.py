@@ -228,17 +228,17 @@ class Registry:
             run = client.create_run(experiment_id, run_name=record.run_name, tags=dict(record.tags))
             try:
                 self._fill(client, run, Path(bundle_folder), flavor, record)
-                client.set_terminated(run.info.run_id, "FINISHED")
+                self._create_name(client, name)
+                made = client.create_model_version(
+                    name,
+                    _joined(run.info.artifact_uri, MODEL_FOLDER),
+                    run_id=run.info.run_id,
+                    tags=dict(record.tags),
+                )
             except BaseException:
                 _mark_failed(client, run.info.run_id)
                 raise
-            self._create_name(client, name)
-            made = client.create_model_version(
-                name,
-                _joined(run.info.artifact_uri, MODEL_FOLDER),
-                run_id=run.info.run_id,
-                tags=dict(record.tags),
-            )
+            client.set_terminated(run.info.run_id, "FINISHED")
             if alias is not None:
                 client.set_registered_model_alias(name, alias, str(made.version))
             return _version(made, () if alias is None else (alias,))

@@ -247,6 +247,17 @@ def test_an_alias_that_is_not_allowed_is_refused_before_anything_is_made(registr
         registry.versions("never_made")
 
 
+def test_a_run_that_could_not_be_registered_is_marked_failed(local_uri, tmp_path):
+    registry = Registry(local_uri)
+    with pytest.raises(RegistryError, match="registering half"):
+        registry.register("half", tmp_path / "no bundle", FLAVOR)
+    client = client_of(registry)
+    experiment = client.get_experiment_by_name("half")
+    assert [run.info.status for run in client.search_runs([experiment.experiment_id])] == ["FAILED"]
+    with pytest.raises(LookupFailed):
+        registry.versions("half")
+
+
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a:b", ".."])
 def test_a_name_that_is_not_allowed_is_refused(registry, bundle, name):
     with pytest.raises(InputError, match=r"registry\.name"):
