@@ -188,7 +188,7 @@ class Arx:
             add("known_errors", "errors", 0, log, True)
         add("joint", "joint", 0, log)
         add("last", "joint", 1, log)
-        if context.season > 1:
+        if context.season > 1 and len(series) >= 4 * context.season:
             add("season", "joint", context.season, log)
         elif log and not series.grid.frequency.seasons:
             # Without any season trends decide, and those of logs run away upwards.
