@@ -215,7 +215,9 @@ def _targets(
     counts = np.add.reduceat(np.isfinite(rows.y).astype(np.int64), begins)
     observed = np.flatnonzero(counts)
     inner = observed[1:-1]
-    usual = float(np.median(counts[inner])) if len(inner) else float(counts.max()) + 1.0
+    # rows, not values: whether an early period counts as whole must not hang on later targets
+    each = np.diff(np.append(begins, len(rows)))
+    usual = float(np.median(each[1:-1])) if len(each) > 2 else float(each.max()) + 1.0
     findings = []
     incomplete = set()
     first, last = rows.t[seen[[0, -1]]]

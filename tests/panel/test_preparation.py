@@ -581,3 +581,18 @@ def test_rows_in_the_hour_that_clocks_skip_are_told():
     prepared = prepare(frame(t, np.arange(48.0)), KEY, where, PrepareSettings(outliers=False))
     assert counts(prepared) == {"DST_SKIPPED_HOUR": 1}
     assert prepared.n_obs == 47
+
+
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10_000), n=st.integers(2, 9), poison=st.sampled_from([np.nan, 1e30, np.inf]))
+def test_rolled_up_training_part_is_the_same_bits_whatever_comes_later(seed, n, poison):
+    rng = np.random.default_rng(seed)
+    there = np.flatnonzero(rng.random(90) < 0.9)
+    t, y = days(90, "2024-01-03")[there], rng.normal(size=90)[there]
+    y[rng.random(len(y)) < 0.1] = np.nan
+    y[[0, -1]] = 1.0
+    whole = run(t, y, frequency="W-MON")
+    cut = whole.grid.stamps(whole.start + n)
+    other = run(t, np.where((t >= cut) & (t < t[-1]), poison, y), frequency="W-MON")
+    assert other.start == whole.start
+    assert other.train(n).y.tobytes() == whole.train(n).y.tobytes()
