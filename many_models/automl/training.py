@@ -28,7 +28,7 @@ from many_models.automl.model import Bands, Member, SeriesModel
 from many_models.automl.prior import KindPrior
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, Deadline, FitContext
-from many_models.metrics import METRICS, mase_scale, rmsse_scale
+from many_models.metrics import METRICS, Metric, mase_scale, rmsse_scale
 from many_models.panel.findings import Finding, finding
 from many_models.panel.series import Floats, Series
 
@@ -44,7 +44,14 @@ SHORTEST = 7
 STANDBY_MEMBERS = 4
 """The covariate-free stand-by keeps at most this many members."""
 
-RANKS_ALIKE = {"mase": "mae", "rmsse": "rmse"}
+RANKS_ALIKE = {
+    "mase": "mae",
+    "wape": "mae",
+    "nmae": "mae",
+    "rmsse": "rmse",
+    "nrmse": "rmse",
+    "r2": "rmse",
+}
 """Within a fold a scale is the same for all candidates: they are ranked unscaled, so that a scale of
 zero does not stop the choice."""
 
@@ -260,13 +267,18 @@ def score_trials(trials: Sequence[Trial], folds: Folds, context: FitContext, met
     mean = np.array([t.mean for t in trials]).reshape(shape)
     median = np.array([t.median for t in trials]).reshape(shape)
     ranking = fold_errors(RANKS_ALIKE.get(metric, metric), folds, mean, median, context)
-    return Scores(metric, _ranked(ranking), fold_errors(metric, folds, mean, median, context))
+    return Scores(
+        metric, _ranked(ranking, METRICS[metric]), fold_errors(metric, folds, mean, median, context)
+    )
 
 
-def _ranked(errors: Floats) -> Floats:
-    """Errors [K, F] made finite: one that is missing is as bad as the worst of its fold."""
+def _ranked(errors: Floats, metric: Metric) -> Floats:
+    """Errors [K, F] made finite: one that is missing is as bad as the worst of its fold.
+
+    And of metrics like correlation, that a level forecast lacks, at least as bad as none at all.
+    """
     known = np.isfinite(errors)
-    worst = np.where(known, errors, 0.0).max(axis=0, initial=0.0)
+    worst = np.where(known, errors, 0.0).max(axis=0, initial=1.0 if metric.goal == "high" else 0.0)
     ranked: Floats = np.where(known, errors, worst)
     return ranked
 
