@@ -198,7 +198,7 @@ def outcomes(results: pd.DataFrame) -> list[Outcome]:
     return found
 
 
-def learner_shares(leaderboard: pd.DataFrame) -> list[LearnerShare]:
+def learner_shares(leaderboard: pd.DataFrame, keys: list[str]) -> list[LearnerShare]:
     """The learners by the weight that they carry over all series, heaviest first."""
     leaderboard = leaderboard[leaderboard["learner"].astype(str) != ENSEMBLE]
     weights = leaderboard["weight"].fillna(0.0)
@@ -212,7 +212,7 @@ def learner_shares(leaderboard: pd.DataFrame) -> list[LearnerShare]:
             LearnerShare(
                 learner=str(learner),
                 share=float(weight.sum()) / total if total > 0 else 0.0,
-                series=int((weight > 0).sum()),
+                series=_distinct(rows[weight > 0], keys),
                 candidates=len(rows),
                 score=_median(rows["score"]),
                 seconds=float(seconds),
@@ -244,7 +244,7 @@ def finding_groups(findings: pd.DataFrame, keys: list[str]) -> list[FindingGroup
             FindingGroup(
                 code=str(code),
                 severity=str(severity),
-                series=len(rows.drop_duplicates(keys)) if keys else 1,
+                series=_distinct(rows, keys),
                 count=int(rows["count"].fillna(0).sum()),
                 example=f"{key_text(keys, [first[k] for k in keys])}: {_text(first['message'])}",
                 action=_text(first["action"]),
@@ -259,6 +259,11 @@ def ranked(results: pd.DataFrame, column: str) -> npt.NDArray[np.intp]:
     order = np.argsort(values, kind="stable")
     finite: npt.NDArray[np.intp] = order[np.isfinite(values[order])]
     return finite
+
+
+def _distinct(rows: pd.DataFrame, keys: list[str]) -> int:
+    """How many series these rows belong to."""
+    return len(rows.drop_duplicates(keys)) if keys else min(len(rows), 1)
 
 
 def _median(column: pd.Series) -> float:

@@ -89,7 +89,7 @@ def report(run: FinishedRun) -> str:
         "name": run.directory.name,
         "spec": run.spec.to_yaml(),
         "outcomes": outcomes(results),
-        "learners": learner_shares(frames.leaderboard),
+        "learners": learner_shares(frames.leaderboard, frames.keys),
         "coverage": coverage(frames.served),
         "findings": finding_groups(frames.findings, frames.keys),
         "folds": int(frames.served["fold"].nunique()),
@@ -109,8 +109,11 @@ def report(run: FinishedRun) -> str:
 def _read(run: FinishedRun) -> Frames:
     keys, time, folder = list(run.key_columns), run.time_column, run.directory
     results = read_folder(folder, "results", [*keys, *RESULT_COLUMNS])
+    findings = read_folder(folder, "findings", [*keys, *FINDING_COLUMNS])
     if keys:
+        # Batches come in any order; the page does not depend on it.
         results = results.sort_values(keys, kind="stable", ignore_index=True)
+        findings = findings.sort_values(keys, kind="stable", ignore_index=True)
     quantiles = [f"q{level:g}" for level in run.spec.forecast.quantiles]
     steps = [*keys, time, "step", "mean", *quantiles]
     return Frames(
@@ -119,7 +122,7 @@ def _read(run: FinishedRun) -> Frames:
         results,
         leaderboard=read_folder(folder, "leaderboard", [*keys, *LEADERBOARD_COLUMNS]),
         forecasts=read_folder(folder, "forecasts", steps),
-        findings=read_folder(folder, "findings", [*keys, *FINDING_COLUMNS]),
+        findings=findings,
         served=read_folder(folder, "backtest", [*steps, "fold", "candidate", "actual"], candidate=ENSEMBLE),
     )
 

@@ -142,7 +142,7 @@ def _canvas(size: tuple[float, float], top_inches: float = 0.1) -> tuple[Figure,
 
     # Margins in inches, the same in all figures: a layout engine doubles the time of a plot.
     width, height = size
-    left, right, bottom = 0.62, 0.12, 0.28
+    left, right, bottom = 0.62, 0.12, 0.38
     figure = Figure(figsize=size)
     axes = figure.add_axes(
         (left / width, bottom / height, 1 - (left + right) / width, 1 - (bottom + top_inches) / height)
@@ -181,7 +181,9 @@ def _draw_series(
     _draw_forecast(axes, forecasts, time)
     locator = axes.xaxis.get_major_locator()
     if isinstance(locator, AutoDateLocator):
-        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator, show_offset=False))  # type: ignore[no-untyped-call]
+        # The formatter's offset, at the right below the labels, names the year.
+        axes.xaxis.get_offset_text().set_fontsize(7)
+        axes.xaxis.set_major_formatter(ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
 def _draw_actuals(axes: Axes, actuals: pd.DataFrame, time: str) -> None:

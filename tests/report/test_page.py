@@ -320,10 +320,17 @@ def test_coverage_counts_what_lies_inside():
 
 
 def test_learner_shares_add_up_and_name_the_trouble(shops):
-    shares = learner_shares(shops(4).leaderboard())
+    shares = learner_shares(shops(4).leaderboard(), ["Store", "Brand"])
     assert [s.learner for s in shares][:2] == ["arx", "ets"]
     assert sum(s.share for s in shares) == pytest.approx(1.0)
     assert {s.learner: s.errors for s in shares}["ces"] == [("NOT_FINITE", 4)]
+
+
+def test_a_learner_with_several_candidates_counts_a_series_once(shops):
+    once = shops(4).leaderboard()
+    other = once[once["candidate"] == "arx"].assign(candidate="arx_known")
+    shares = learner_shares(pd.concat([once, other], ignore_index=True), ["Store", "Brand"])
+    assert [(s.series, s.candidates) for s in shares if s.learner == "arx"] == [(4, 8)]
 
 
 def test_outcomes_balance(shops):
