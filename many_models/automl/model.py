@@ -18,7 +18,7 @@ import numpy.typing as npt
 from many_models.automl.combination import Combine, combined
 from many_models.automl.evaluation import believable, check_forecast, fit_fallback, predict_candidate
 from many_models.automl.intervals import bounded, recency_scale, step_quantiles
-from many_models.errors import DamagedError, LearnerError
+from many_models.errors import DamagedError, LearnerError, LookupFailed
 from many_models.learners.base import Candidate, FitContext, FittedModel, State
 from many_models.learners.table import learner
 from many_models.panel.grid import Grid
@@ -330,6 +330,10 @@ def load_series_model(state: State) -> SeriesModel:
             state["low"],
             state["high"],
         )
+    except LookupFailed as trouble:
+        raise DamagedError(
+            f"a stored model of a learner that this release does not have: {trouble}"
+        ) from trouble
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as trouble:
         raise DamagedError(f"a stored model lacks its form: {type(trouble).__name__}: {trouble}") from trouble
 

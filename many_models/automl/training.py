@@ -327,7 +327,8 @@ def _choose(
         if among.any():
             picked = [n for n, a in zip(names, among, strict=True) if a]
             weights[among] = candidate_weights(errors[among], picked, prior.candidates, values, plan.combine)
-            if plan.combine != "median":
+            # The mean and the median are of all candidates.
+            if plan.combine in ("auto", "best"):
                 weights = without_negligible(weights, most)
         return weights
 
