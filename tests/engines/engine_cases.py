@@ -87,23 +87,22 @@ def _plain(value: Any) -> Any:
 def nasty() -> pa.Table:
     """Odd names, odd keys, holes, duplicates, no order."""
     shops = ["Ōsaka 🍊", "a b/c", "../x", "007", "NA", "007"]
-    rows = []
-    for number, shop in enumerate(shops):
-        for day in range(5):
-            rows.append(
-                {
-                    "shop": shop,
-                    "sku id": [12, -3, 2**62 + 1][number % 3],
-                    "when": datetime.datetime(2024, 3, 29 + day % 3, 2, 30) + datetime.timedelta(days=day),
-                    "sold": None if day == 1 else float(number * day) / 3,
-                    "Price.usd": [1.25, None, float("inf"), 1e300, -0.0][day],
-                    "price.USD": number + day,
-                    "deal": [True, None, False, True, False][day],
-                    "wea`ther": ["sun", None, "", "regn é", "NA"][day],
-                    "stock out": day == 3,
-                    "unused": [b"x"],
-                }
-            )
+    rows = [
+        {
+            "shop": shop,
+            "sku id": [12, -3, 2**62 + 1][number % 3],
+            "when": datetime.datetime(2024, 3, 29 + day % 3, 2, 30) + datetime.timedelta(days=day),
+            "sold": None if day == 1 else float(number * day) / 3,
+            "Price.usd": [1.25, None, float("inf"), 1e300, -0.0][day],
+            "price.USD": number + day,
+            "deal": [True, None, False, True, False][day],
+            "wea`ther": ["sun", None, "", "regn é", "NA"][day],
+            "stock out": day == 3,
+            "unused": [b"x"],
+        }
+        for number, shop in enumerate(shops)
+        for day in range(5)
+    ]
     table = pa.Table.from_pylist(rows)
     order = np.random.default_rng(1).permutation(len(rows))
     return table.take(pa.array(order))

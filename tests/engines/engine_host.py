@@ -1,6 +1,7 @@
-"""Runs the engine cases on one kind of engine, in a process of its own: `engine_host.py KIND FOLDER [MASTER]`.
+"""Runs the engine cases on one kind of engine, in a process of its own.
 
-Classic Spark and Connect cannot live in one process. Answers are written to FOLDER/answers.json.
+`engine_host.py KIND FOLDER [MASTER]`: classic Spark and Connect cannot live in one process.
+Answers are written to FOLDER/answers.json.
 """
 
 from __future__ import annotations
