@@ -90,12 +90,12 @@ def check_future(future: Future, end: int, known: int) -> None:
     Raises
     ------
     LearnerError
-        `KNOWN_MISSING` where a known covariate is missing, `NOT_AFTER_HISTORY` for a stamp in the past.
+        `FUTURE_COVARIATES_MISSING` where a known covariate is missing, `NOT_AFTER_HISTORY` for a stamp in the past.
     """
     if len(future) and int(future.ordinals[0]) <= end:
         raise LearnerError("NOT_AFTER_HISTORY", "a stamp that is not after the history")
     if known and (future.known_x.shape[1] != known or not np.isfinite(future.known_x).all()):
-        raise LearnerError("KNOWN_MISSING", "known covariates of the horizon are missing")
+        raise LearnerError("FUTURE_COVARIATES_MISSING", "known covariates of the horizon are missing")
 
 
 def weighted_rows(x: Floats, coefficients: Floats) -> Floats:

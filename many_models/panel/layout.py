@@ -39,9 +39,10 @@ RESERVED: frozenset[str] = frozenset(
         *("candidate", "parameters", "score_std", "weight", "fit_seconds", "predict_seconds", "error_code"),
         *("cutoff", "step", "steps", "mean", "run_id", "fold", "actual"),
         *("code", "severity", "count", "message", "action"),
+        *("digest", "__shard", "__row"),
     }
 )
-"""Names of our own columns in the run directory."""
+"""Names of our own columns in the run directory and the bundle."""
 
 _QUANTILE = re.compile(r"^q(?:0?\.\d+|\d+e-\d+)$")
 _EXAMPLES = 3

@@ -24,12 +24,15 @@ from many_models.errors import DataError, LookupFailed, Problem, StorageError
 from many_models.panel.layout import Layout
 from many_models.spec import ForecastSpec
 
+RUNS = "runs"
+"""The folder of runs in the current folder, and of the local registry beside them."""
+
 SPEC, SUMMARY, LAYOUT, PRIOR = "spec.yaml", "summary.json", "layout.json", "prior.json"
 
 
 def default_directory(name: str) -> Path:
     """`runs/<name>-<UTC time>` in the current folder."""
-    return Path("runs") / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    return Path(RUNS) / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
 class RunDirectory:

@@ -14,7 +14,7 @@ from many_models.panel.layout import Layout
 from many_models.registry.location import default_tracking_uri
 from many_models.registry.store import Column, ColumnType, Flavor, Record, Registry, Version
 from many_models.runs.bundling import bundle_of_run
-from many_models.runs.directory import RunDirectory
+from many_models.runs.directory import RUNS, RunDirectory
 from many_models.spec import ForecastSpec
 
 if TYPE_CHECKING:
@@ -24,9 +24,8 @@ LOADER = "many_models.serving"
 
 
 def registry(tracking_uri: str | None = None) -> Registry:
-    """The registry: the given URI, else MLFLOW_TRACKING_URI, else `mlflow.db` in the current folder,
-    beside `runs/`."""
-    return Registry(default_tracking_uri(tracking_uri, Path.cwd()))
+    """The registry: the given URI, else MLFLOW_TRACKING_URI, else `runs/mlflow.db`, beside the runs."""
+    return Registry(default_tracking_uri(tracking_uri, Path.cwd() / RUNS))
 
 
 def reach_registry(spec: ForecastSpec) -> None:

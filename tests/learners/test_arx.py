@@ -117,7 +117,7 @@ def test_missing_known_covariates_are_named(sales, make_future, parameters):
     model = Arx().fit(series, parameters, FitContext(horizon=2, nonnegative=True))
     with pytest.raises(LearnerError) as caught:
         model.predict(make_future(series, 2, np.array([[1.0, 0.0], [np.nan, 0.0]])))
-    assert caught.value.code == "KNOWN_MISSING"
+    assert caught.value.code == "FUTURE_COVARIATES_MISSING"
 
 
 @pytest.mark.parametrize("parameters", [JOINT, LAST, KNOWN, ERRORS])

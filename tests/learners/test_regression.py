@@ -72,7 +72,7 @@ def test_missing_known_covariates_are_named(learner, sales, make_future):
     model = learner.fit(series, KNOWN, FitContext(horizon=2, nonnegative=True))
     with pytest.raises(LearnerError) as caught:
         model.predict(make_future(series, 2, np.array([[1.0, 0.0], [2.0, np.nan]])))
-    assert caught.value.code == "KNOWN_MISSING"
+    assert caught.value.code == "FUTURE_COVARIATES_MISSING"
     with pytest.raises(LearnerError):
         model.predict(make_future(series, 2))
 
