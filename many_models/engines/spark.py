@@ -91,7 +91,7 @@ class SparkEngine:
             When a file system does not answer.
         """
         session = self._session_for(source)
-        staged = Staging(session.spark, Path(staging) / f"many-models-{uuid.uuid4().hex}")
+        staged = Staging(session.spark, Path(staging) / f".many-models-{uuid.uuid4().hex}")
         try:
             with spark_errors("Spark cannot read the table"):
                 rows, layout = _canonical(session, source, data, staged, cutoff)
