@@ -90,10 +90,23 @@ def candidate_weights(
         `auto` is the rule above (without a prior, 1 / error^p with p = min(4, values / 16));
         `best` gives everything to one; `mean` and `median` count all alike.
     """
+    return relative_weights(relative_log_errors(errors), names, priors, values, combine)
+
+
+def relative_weights(
+    relative: Floats,
+    names: Sequence[str],
+    priors: Mapping[str, CandidatePrior],
+    values: int,
+    combine: Combine = "auto",
+) -> Floats:
+    """Weights [K] as `candidate_weights` gives them, from `relative_log_errors` [K, F].
+
+    What a fold says does not depend on the other folds: to leave one out, leave out its column.
+    """
     count = len(names)
     if combine in ("mean", "median") or count == 1:
         return np.full(count, 1.0 / count)
-    relative = relative_log_errors(errors)
     level = shrunken(relative, names, priors)
     if level is not None:
         logits = -SHARPNESS * level

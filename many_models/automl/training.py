@@ -10,7 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from many_models.automl.candidates import series_candidates
-from many_models.automl.combination import Combine, candidate_weights, combined, without_negligible
+from many_models.automl.combination import (
+    Combine,
+    combined,
+    relative_log_errors,
+    relative_weights,
+    without_negligible,
+)
 from many_models.automl.evaluation import (
     Folds,
     Observations,
@@ -322,30 +328,32 @@ def _choose(
     everyone = np.ones(len(usable), dtype=bool)
     values = int(np.isfinite(folds.actual).sum())
 
-    def weigh(among: npt.NDArray[np.bool_], errors: Floats, most: int | None = None) -> Floats:
+    def weigh(among: npt.NDArray[np.bool_], relative: Floats, most: int | None = None) -> Floats:
         weights = np.zeros(len(usable))
         if among.any():
             picked = [n for n, a in zip(names, among, strict=True) if a]
-            weights[among] = candidate_weights(errors[among], picked, prior.candidates, values, plan.combine)
+            weights[among] = relative_weights(relative, picked, prior.candidates, values, plan.combine)
             # The mean and the median are of all candidates.
             if plan.combine in ("auto", "best"):
                 weights = without_negligible(weights, most)
         return weights
 
-    weights = weigh(everyone, scores.ranking)
-    standby = weigh(free, scores.ranking, STANDBY_MEMBERS) if not free.all() else np.zeros(len(usable))
-    if not (weights * ~free).any():
-        standby = np.zeros(len(usable))
+    errors = relative_log_errors(scores.ranking)
+    weights, standby = weigh(everyone, errors), np.zeros(len(usable))
+    free_errors = errors
+    if (weights * ~free).any() and free.any():
+        free_errors = relative_log_errors(scores.ranking[free])
+        standby = weigh(free, free_errors, STANDBY_MEMBERS)
     count = len(folds.cutoffs)
     means, medians = np.array([t.mean for t in usable]), np.array([t.median for t in usable])
     mean, median, other = (np.empty_like(folds.actual) for _ in range(3))
     for f in range(count):
-        rest = np.delete(scores.ranking, f, axis=1)
-        held_out = weigh(everyone, rest)
+        held_out = weigh(everyone, np.delete(errors, f, axis=1))
         mean[f] = combined(means[:, f], held_out, plan.combine)
         median[f] = combined(medians[:, f], held_out, plan.combine)
         if standby.any():
-            other[f] = combined(medians[:, f], weigh(free, rest, STANDBY_MEMBERS), plan.combine)
+            rest = weigh(free, np.delete(free_errors, f, axis=1), STANDBY_MEMBERS)
+            other[f] = combined(medians[:, f], rest, plan.combine)
     reported = fold_errors(scores.metric, folds, mean, median, context) if count else np.array([])
     ranking = RANKS_ALIKE.get(scores.metric, scores.metric)
     wins = False
@@ -393,8 +401,10 @@ def _refit(
         return trained.model, dropped
     main = [m for m in members if m.weight > 0]
     label = main[0].candidate.learner if len(main) == 1 else "ensemble"
-    own = _own_error(chosen.median, folds, context)
-    own_standby = _own_error(chosen.standby_median, folds, context) if chosen.standby.any() else None
+    own = _own_error(_scaled_errors(chosen.median, folds, context))
+    own_standby = None
+    if chosen.standby.any():
+        own_standby = _own_error(_scaled_errors(chosen.standby_median, folds, context))
     model = _series_model(
         label, "TRAINED", None, tuple(members), series, context, plan, prior, bounds, own, own_standby
     )
@@ -412,16 +422,24 @@ def _renormalised(members: Sequence[Member]) -> list[Member]:
     return [replace(m, weight=m.weight / weight, standby_weight=m.standby_weight / standby) for m in members]
 
 
-def _own_error(median: Floats, folds: Folds, context: FitContext) -> float | None:
-    """The mean absolute leave-one-fold-out residual in units of the scale known at each cutoff."""
-    if not folds.cutoffs:
-        return None
-    scales = np.array([recency_scale(s.y, s.observed, context.season) for s in folds.train])
-    residual = np.abs(folds.actual - median)
+def _recent_scales(folds: Folds, context: FitContext) -> Floats:
+    """The recency-weighted scale known at each cutoff [F]."""
+    return np.array([recency_scale(s.y, s.observed, context.season) for s in folds.train])
+
+
+def _scaled_errors(median: Floats, folds: Folds, context: FitContext) -> Floats:
+    """The mean absolute residual of each fold [F] in its scale; NaN where there is neither."""
+    scales, residual = _recent_scales(folds, context), np.abs(folds.actual - median)
+    errors = np.full(len(scales), np.nan)
     seen = np.isfinite(residual).any(axis=1) & (scales > 0)
-    if not seen.any():
-        return None
-    return float(np.mean(np.nanmean(residual[seen], axis=1) / scales[seen]))
+    errors[seen] = np.nanmean(residual[seen], axis=1) / scales[seen]
+    return errors
+
+
+def _own_error(errors: Floats) -> float | None:
+    """The mean of scaled fold errors [F]; None where no fold has one."""
+    known = errors[np.isfinite(errors)]
+    return float(known.mean()) if known.size else None
 
 
 def _series_model(
@@ -483,29 +501,14 @@ def _with_quantiles(
         mean, median = folds.fallback_mean, folds.fallback_median
     leads = np.arange(1, context.horizon + 1, dtype=np.float64) + context.gap
     table = prior.shape.step_quantiles(leads, plan.levels)
-    scales = np.array([recency_scale(s.y, s.observed, context.season) for s in folds.train])
+    scales, errors = _recent_scales(folds, context), _scaled_errors(median, folds, context)
     quantiles = np.empty((*mean.shape, len(plan.levels)))
     for f in range(len(folds.cutoffs)):
-        rest = np.arange(len(folds.cutoffs)) != f
-        own = _own_error(median[rest], _fold_subset(folds, rest), context)
-        size = scales[f] * error_factor(own, prior.shape.pool_error)
+        size = scales[f] * error_factor(_own_error(np.delete(errors, f)), prior.shape.pool_error)
         quantiles[f] = step_quantiles(median[f], size * table, plan.levels)
     mean, median = bounded(mean, bounds.low, bounds.high), bounded(median, bounds.low, bounds.high)
     reported = fold_errors(plan.metric, folds, mean, median, context)
     return Backtest(mean, bounded(quantiles, bounds.low, bounds.high), reported)
-
-
-def _fold_subset(folds: Folds, kept: npt.NDArray[np.bool_]) -> Folds:
-    where = np.flatnonzero(kept)
-    return Folds(
-        tuple(folds.cutoffs[i] for i in where),
-        tuple(folds.train[i] for i in where),
-        tuple(folds.future[i] for i in where),
-        tuple(folds.limits[i] for i in where),
-        folds.actual[kept],
-        folds.fallback_mean[kept],
-        folds.fallback_median[kept],
-    )
 
 
 def _failure_findings(trials: Sequence[Trial]) -> list[Finding]:
