@@ -11,6 +11,7 @@ import pytest
 from many_models.automl.candidates import learner_names
 from many_models.automl.combination import candidate_weights, combined, without_negligible
 from many_models.automl.intervals import error_factor, recency_scale
+from many_models.automl.prior import CandidatePrior
 from many_models.automl.training import Bounds, geometric_mean, train_fallback, train_series
 from many_models.bundle.container import pack
 from many_models.errors import LearnerError
@@ -212,8 +213,6 @@ def test_weights_and_held_out_folds_follow_the_rule(train):
 
 
 def train_priors(known, names):
-    from many_models.automl.prior import CandidatePrior
-
     return {name: CandidatePrior(*known[name]) for name in names if name in known}
 
 
