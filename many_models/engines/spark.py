@@ -504,7 +504,7 @@ def _series_table(rows: Any, layout: Layout) -> pd.DataFrame:
     )
     frame: pd.DataFrame = table.select([*layout.key_names, "rows"]).to_pandas()
     for name, key in zip(layout.key_names, layout.keys, strict=True):
-        if key.kind != "integer":
+        if key.kind == "text":
             frame[name] = frame[name].astype(object)
     frame["last"] = pd.array(table.column("last").to_pylist(), dtype="Int64")
     return frame

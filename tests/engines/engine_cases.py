@@ -57,7 +57,6 @@ class Bench:
             "rows": panel.rows,
             "last": panel.last_observed(),
             "canonical": shown(panel.sample(len(panel.groups))),
-            "two": shown(panel.sample(2)),
         }
         panel.close()
         staging = self.folder / ".staging"
@@ -118,8 +117,11 @@ NASTY = {
 
 
 def odd_names_and_keys(bench):
-    table = nasty().drop(["price.USD"])
-    return bench.told(bench.frame(table), **NASTY)
+    source = bench.frame(nasty().drop(["price.USD"]))
+    panel = bench.open(source, **NASTY)
+    two = shown(panel.sample(2))
+    panel.close()
+    return bench.told(source, **NASTY) | {"two": two}
 
 
 def odd_names_and_keys_from_pandas(bench):
@@ -134,6 +136,18 @@ def columns_that_differ_only_in_case(bench):
 
 def one_group_for_all(bench):
     return bench.told(bench.frame(nasty().drop(["price.USD"])), **(NASTY | {"group": []}))
+
+
+def boolean_keys(bench):
+    table = pa.table(
+        {
+            "shop": [True, False, True, False],
+            "floor": ["b", "a", "a", "a"],
+            "when": [1, 2, 2, 1],
+            "sold": [1, 2, None, 4],
+        }
+    )
+    return bench.told(bench.frame(table), series=["floor", "shop"], group=["shop"])
 
 
 def hours(first, number, zone=None):
@@ -317,6 +331,7 @@ CASES = {
         odd_names_and_keys_from_pandas,
         columns_that_differ_only_in_case,
         one_group_for_all,
+        boolean_keys,
         instants_over_the_spring_change,
         instants_over_the_autumn_change,
         instants_in_a_file_keep_its_zone,
