@@ -25,7 +25,10 @@ def overall(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
         ]
         return pd.DataFrame(columns=columns)
     ensemble = frame.loc[frame["candidate"] == "ensemble", [*keys, "score"]]
-    joined = frame.merge(ensemble, on=keys, suffixes=("", "_ensemble"), how="left")
+    if keys:
+        joined = frame.merge(ensemble, on=keys, suffixes=("", "_ensemble"), how="left")
+    else:  # a single series: its ensemble stands beside every candidate
+        joined = frame.merge(ensemble, suffixes=("", "_ensemble"), how="cross")
     ratio = joined["score"] / joined["score_ensemble"]
     joined["log_ratio"] = np.log(ratio.where((ratio > 0) & np.isfinite(ratio)))
     joined["has_weight"] = joined["weight"].fillna(0) > 0

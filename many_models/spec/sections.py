@@ -40,7 +40,7 @@ LATER = "leave it null: it comes with a later release"
 AUTO = choice("auto")
 COLUMN = text("the name of a column")
 COLUMNS = listing(COLUMN, "a list of columns", single=True)
-SERIES = listing(COLUMN, "a list of one or more columns", shortest=1, single=True)
+SERIES = listing(COLUMN, "a list of columns; [] = the whole table is one series", single=True)
 ANY_NUMBER = number("a number", lambda value: True, {})
 POSITIVE = number("a number above 0", lambda value: value > 0, {"exclusiveMinimum": 0})
 SHARE = number("a number from 0 to 1", lambda value: 0 <= value <= 1, {"minimum": 0, "maximum": 1})
@@ -89,7 +89,10 @@ class DataSpec(Part):
         description="The column that holds the time stamp, or an integer time index."
     )
     target: Annotated[str, COLUMN] = Field(description="The column to forecast.")
-    series: Annotated[Columns, SERIES] = Field(description="The columns that together identify one series.")
+    series: Annotated[Columns, SERIES] = Field(
+        description="The columns that together identify one series; an empty list = the whole table is "
+        "one series."
+    )
     group: Annotated[Columns | None, null_or(COLUMNS)] = Field(
         default=None,
         description="The columns that identify one model, some of `series`; null = the same as `series`, "
@@ -154,7 +157,7 @@ class DataSpec(Part):
         if values.get("group") and "series" in values:
             for column in values["group"]:
                 if column not in values["series"]:
-                    allowed = f"columns of series: {', '.join(values['series'])}"
+                    allowed = f"columns of series: {', '.join(values['series']) or 'it names none'}"
                     yield Problem("group", shown(column), allowed, did_you_mean(column, values["series"]))
         yield from _columns_with_two_roles(values)
 

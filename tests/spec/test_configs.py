@@ -35,7 +35,11 @@ def test_a_shipped_configuration_names_columns_that_its_table_has(name: str, rea
     (path,) = [path for path in CONFIGS if path.stem == name]
     data = ForecastSpec.from_yaml(path).data
     columns = set(pyarrow.parquet.read_schema(real_data / TABLES[name]).names)
-    if name == "nyc_energy":
-        columns.add("area")  # a single series: its file has no column that names it
     assert {data.time, data.target, *data.series, *data.known} <= columns
     assert (real_data / TABLES[name]).name == data.path
+
+
+def test_a_table_of_one_series_names_no_key_column():
+    (path,) = [path for path in CONFIGS if path.stem == "nyc_energy"]
+    data = ForecastSpec.from_yaml(path).data
+    assert data.series == data.group_columns == ()

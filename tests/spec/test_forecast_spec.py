@@ -40,7 +40,7 @@ LEARNER_LISTS = st.none() | st.lists(st.sampled_from(LEARNER_NAMES), min_size=1,
 def trees(draw):
     """Configuration trees that are right."""
     columns = draw(st.lists(COLUMN, min_size=8, max_size=8, unique=True))
-    series = columns[2 : 2 + draw(st.integers(1, 2))]
+    series = columns[2 : 2 + draw(st.integers(0, 2))]
     horizon = draw(st.integers(1, 40))
     levels = draw(st.lists(st.integers(1, 99), unique=True, max_size=4))
     data = {

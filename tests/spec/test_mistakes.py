@@ -42,7 +42,7 @@ REFUSED = [
     ("data__table", [5, ""]),
     ("data__time", [None, 5, "", ["a"], True, "\ud800"]),
     ("data__target", [None, 1.5, ""]),
-    ("data__series", [None, [], "", ["a", "a"], 5, [["a"]], {"a": 1}, [""]]),
+    ("data__series", [None, "", ["a", "a"], 5, [["a"]], {"a": 1}, [""]]),
     ("data__group", [["other"], [5], {}]),
     ("data__timezone", ["Europe/Berlim", "", 2, "../../etc/passwd", "/etc/passwd"]),
     ("data__frequency", [1, None, ""]),
@@ -120,6 +120,11 @@ def test_every_setting_has_a_value_that_is_refused_here():
             assert f"{name}.{key}" in tried or key in ("past", "static", "closed", "experiment"), (
                 f"{name}.{key}"
             )
+
+
+def test_a_group_of_a_table_without_key_columns_is_refused():
+    problem = problems_of(tree_with(data__series=[], data__group=["shop"]))["data.group"]
+    assert "names none" in problem.allowed
 
 
 def test_all_problems_are_reported_at_once():
