@@ -34,7 +34,7 @@ from many_models.automl.model import Bands, Member, SeriesModel
 from many_models.automl.prior import KindPrior
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, Deadline, FitContext
-from many_models.metrics import METRICS, Metric, mase_scale, rmsse_scale
+from many_models.metrics import METRICS, mase_scale, rmsse_scale
 from many_models.panel.findings import Finding, finding
 from many_models.panel.series import Floats, Series
 
@@ -56,7 +56,6 @@ RANKS_ALIKE = {
     "nmae": "mae",
     "rmsse": "rmse",
     "nrmse": "rmse",
-    "r2": "rmse",
 }
 """Within a fold a scale is the same for all candidates: they are ranked unscaled, so that a scale of
 zero does not stop the choice."""
@@ -273,18 +272,13 @@ def score_trials(trials: Sequence[Trial], folds: Folds, context: FitContext, met
     mean = np.array([t.mean for t in trials]).reshape(shape)
     median = np.array([t.median for t in trials]).reshape(shape)
     ranking = fold_errors(RANKS_ALIKE.get(metric, metric), folds, mean, median, context)
-    return Scores(
-        metric, _ranked(ranking, METRICS[metric]), fold_errors(metric, folds, mean, median, context)
-    )
+    return Scores(metric, _ranked(ranking), fold_errors(metric, folds, mean, median, context))
 
 
-def _ranked(errors: Floats, metric: Metric) -> Floats:
-    """Errors [K, F] made finite: one that is missing is as bad as the worst of its fold.
-
-    And of metrics like correlation, that a level forecast lacks, at least as bad as none at all.
-    """
+def _ranked(errors: Floats) -> Floats:
+    """Errors [K, F] made finite: one that is missing is as bad as the worst of its fold."""
     known = np.isfinite(errors)
-    worst = np.where(known, errors, 0.0).max(axis=0, initial=1.0 if metric.goal == "high" else 0.0)
+    worst = np.where(known, errors, 0.0).max(axis=0, initial=0.0)
     ranked: Floats = np.where(known, errors, worst)
     return ranked
 
@@ -303,9 +297,6 @@ def fold_errors(metric: str, folds: Folds, mean: Floats, median: Floats, context
         values = chosen(folds.actual, median[..., None], levels=np.array([0.5]))
     else:
         values = chosen(folds.actual, mean if chosen.judges == "mean" else median, scale=scale)
-    if chosen.goal == "high":
-        # The best value of these is 1; the distance from it is positive, so that it has a logarithm.
-        return np.asarray(1.0 - values, dtype=np.float64)
     return np.asarray(chosen.loss(values), dtype=np.float64)
 
 
