@@ -20,7 +20,9 @@ def index_of_run(directory: RunDirectory) -> pa.Table:
     results = directory.read("results")
     names = tuple(k.name for k in directory.layout().keys)
     columns = [results[name].to_pylist() for name in names]
-    digests = [SeriesKey(names, values).digest for values in zip(*columns, strict=True)]
+    # without key columns there is one series, whose key is empty
+    keys = zip(*columns, strict=True) if names else [()] * results.num_rows
+    digests = [SeriesKey(names, values).digest for values in keys]
     return results.append_column("digest", pa.array(digests, pa.binary(16)))
 
 

@@ -180,7 +180,9 @@ def refuse_used(path: str | Path) -> None:
         raise DataError(Problem(str(path), "a file", "a new or empty folder", "choose another --run-dir"))
     try:
         # An engine stages its input under a dot-name before the directory is made.
-        used = target.is_dir() and any(not entry.name.startswith(".many-models") for entry in target.iterdir())
+        used = target.is_dir() and any(
+            not entry.name.startswith(".many-models") for entry in target.iterdir()
+        )
     except OSError as trouble:
         raise StorageError(f"{path}: cannot be read: {trouble.strerror or trouble}") from trouble
     if used:
