@@ -28,6 +28,9 @@ Mapping: TypeAlias = Callable[[Batches], Batches]
 ANSWERS = pa.schema([("group", pa.int32()), ("payload", pa.binary())])
 FACTS = pa.schema([("facts", pa.string())])
 
+_BATCH_ANSWERS = 100
+_BATCH_BYTES = 4 * 2**20
+
 _child: Child | None = None
 
 
@@ -125,15 +128,26 @@ def answers_of(packed: bytes, deadline_seconds: float | None, layout: Layout) ->
     def run(batches: Batches) -> Batches:
         job = PackedJob(packed, deadline_seconds)
         child = _own_child()
+        answers: list[GroupAnswer] = []
         for group, table in _groups(batches):
-            answer = guard(child, job, group, canonical_of(table, layout))
-            yield _row(answer)
+            answers.append(guard(child, job, group, canonical_of(table, layout)))
+            if (
+                sum(len(answer.payload) for answer in answers) > _BATCH_BYTES
+                or len(answers) == _BATCH_ANSWERS
+            ):
+                yield _batch(answers)
+                answers = []
+        if answers:
+            yield _batch(answers)
 
     return run
 
 
-def _row(answer: GroupAnswer) -> pa.RecordBatch:
-    columns = {"group": [answer.group], "payload": [answer.payload]}
+def _batch(answers: list[GroupAnswer]) -> pa.RecordBatch:
+    columns = {
+        "group": [answer.group for answer in answers],
+        "payload": [answer.payload for answer in answers],
+    }
     return pa.RecordBatch.from_pydict(columns, schema=ANSWERS)
 
 
