@@ -163,7 +163,7 @@ def check_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
     for key, part in series_of(frame, task.layout):
         prepared = prepare(part, key, task.layout, task.prepare_settings)
         findings = list(prepared.findings)
-        if prepared.n_obs > 0 and not _cutoffs(prepared, task.spec):
+        if prepared.n_obs > 0 and _is_short(prepared, _cutoffs(prepared, task.spec), task.spec):
             findings.append(_short(prepared, task.spec))
         _add_findings(rows, key, findings)
     return rows.to_bytes()
@@ -190,9 +190,10 @@ def _train_one(
         _account(rows, key, task, "SKIPPED", "NO_OBSERVATIONS", "", time.perf_counter() - started)
         return
     at = _cutoffs(prepared, task.spec)
-    if prepared.n_obs < SHORTEST or not at:
+    short = _is_short(prepared, at, task.spec)
+    if short:
         findings.append(_short(prepared, task.spec))
-    if not at and task.spec.preparation.short == "drop":
+    if short and task.spec.preparation.short == "drop":
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "TOO_SHORT", "", time.perf_counter() - started, prepared)
         return
@@ -208,7 +209,8 @@ def _trained(
     spec = task.spec
     context, bounds = fit_context(prepared, key, task), _bounds(prepared, spec)
     plan, prior = _plan(prepared, spec), task.prior.kind(prepared.grid.frequency.kind)
-    if prepared.n_obs < SHORTEST or (not at and spec.preparation.short == "naive"):
+    too_short = spec.preparation.short == "naive" and _is_short(prepared, at, spec)
+    if prepared.n_obs < SHORTEST or too_short:
         series = prepared.train(prepared.length)
         return train_fallback(series, context, plan, prior, bounds, "FALLBACK", "TOO_SHORT"), context
     trained = train_series(prepared, prepared.length, at, context, plan, prior, bounds, deadline)
@@ -233,6 +235,11 @@ def _cutoffs(prepared: Prepared, spec: ForecastSpec) -> tuple[int, ...]:
         spec.validation.folds,
         spec.validation.step,
     )
+
+
+def _is_short(prepared: Prepared, at: tuple[int, ...], spec: ForecastSpec) -> bool:
+    """Whether the history carries no fold, or no candidates; none asked for is not short."""
+    return prepared.n_obs < SHORTEST or (not at and spec.validation.folds != 0)
 
 
 def _short(prepared: Prepared, spec: ForecastSpec) -> Finding:
@@ -395,16 +402,17 @@ def _add_trained(
     model = trained.model
     state = pack(model.state())
     content_id = hashlib.blake2b(state, digest_size=16).hexdigest()
+    cutoff = int(prepared.grid.stamps(model.history.end))
+    _add_leaderboard(rows, key, trained)
+    _add_backtest(rows, key, task, prepared, trained)
+    _add_forecasts(rows, key, task, prepared, model, cutoff)
+    # After all that could fail, so that no model is left over without a series.
     rows.add(
         "models",
         key.values,
         1,
         {"content_id": content_id, "kind": KIND, "format_version": FORMAT_VERSION, "state": state},
     )
-    cutoff = int(prepared.grid.stamps(model.history.end))
-    _add_leaderboard(rows, key, trained)
-    _add_backtest(rows, key, task, prepared, trained)
-    _add_forecasts(rows, key, task, prepared, model, cutoff)
     rows.add(
         "results",
         key.values,

@@ -183,7 +183,7 @@ class SeriesModel:
                 failed = failed or trouble.code
         context = FitContext(horizon=self.horizon, gap=self.gap, season=self.naive_season)
         fitted = fit_fallback(self.history, context)
-        by = "naive" if self.naive_season == 1 else "seasonal_naive"
+        by = "seasonal_naive" if fitted.tail > 1 else "naive"
         return fitted.predict(future.without_known()), by, failed or "NO_STANDBY"
 
     def _line_label(self, line: str, members: Sequence[Member]) -> str:

@@ -64,13 +64,16 @@ class ErrorShape:
 
     def step_quantiles(self, leads: Floats, levels: tuple[float, ...]) -> Floats:
         """Standardised residual quantiles [len(leads), len(levels)], not crossing."""
-        return self._read(np.asarray(self.steps, dtype=np.float64), leads, levels)
+        # Beyond the last lead errors are taken to grow as those of a random walk do.
+        return self._read(np.asarray(self.steps, dtype=np.float64), leads, levels, 0.5)
 
     def total_quantiles(self, leads: Floats, levels: tuple[float, ...]) -> Floats:
         """Standardised quantiles of the error of the sum over the first leads [len(leads), len(levels)]."""
-        return self._read(np.asarray(self.totals, dtype=np.float64), leads, levels)
+        # Sums of errors grow with the root of their number where errors are independent, and with
+        # its 1.5th power where they are a random walk: halfway between.
+        return self._read(np.asarray(self.totals, dtype=np.float64), leads, levels, 1.0)
 
-    def _read(self, table: Floats, leads: Floats, levels: tuple[float, ...]) -> Floats:
+    def _read(self, table: Floats, leads: Floats, levels: tuple[float, ...], power: float) -> Floats:
         wanted = np.asarray(leads, dtype=np.float64)
         knots = np.asarray(self.leads, dtype=np.float64)
         # Between two levels the table is read on the normal scale, where quantiles are nearly straight.
@@ -80,8 +83,7 @@ class ErrorShape:
         by_level = np.stack([_line(want, have, row) for row in table])
         inside = np.clip(wanted, knots[0], knots[-1])
         read = np.stack([np.interp(inside, knots, by_level[:, j]) for j in range(len(levels))], axis=1)
-        # Beyond the last lead errors are taken to grow as those of a random walk do.
-        growth = np.sqrt(np.maximum(wanted / knots[-1], 1.0))
+        growth = np.maximum(wanted / knots[-1], 1.0) ** power
         return np.maximum.accumulate(read * growth[:, None], axis=1)
 
 

@@ -173,7 +173,7 @@ def train_fallback(
 ) -> Trained:
     """The seasonal naive (else naive) as the model of a series, with the reason why."""
     fitted = fit_fallback(series, context)
-    name = "seasonal_naive" if "season" in fitted.parameters or fitted.tail > 1 else "naive"
+    name = "seasonal_naive" if fitted.tail > 1 else "naive"
     member = Member(Candidate(name, name, fitted.parameters), 1.0, 0.0, fitted)
     model = _series_model(name, status, reason, (member,), series, context, plan, prior, bounds, None, None)
     return Trained(model, None, (), np.array([]), None, None, float("nan"), ())
@@ -230,7 +230,7 @@ def train_series(
     if len(usable) < len(trials):
         scores = score_trials(usable, folds, context, plan.metric)
     chosen = _choose(usable, scores, folds, context, plan, prior)
-    findings = [*_failure_findings(trials), *_score_findings(scores, usable, chosen)]
+    findings = [*_failure_findings(trials), *_score_findings(scores, usable, chosen, len(series.known))]
     model, dropped = _refit(usable, chosen, series, observations, length, context, plan, prior, bounds, folds)
     if dropped:
         findings.append(
@@ -523,7 +523,7 @@ def _failure_findings(trials: Sequence[Trial]) -> list[Finding]:
     return found
 
 
-def _score_findings(scores: Scores, usable: Sequence[Trial], chosen: _Choice) -> list[Finding]:
+def _score_findings(scores: Scores, usable: Sequence[Trial], chosen: _Choice, known: int) -> list[Finding]:
     """Where scores say less than they seem to: scales of zero, covariates known by hindsight."""
     found: list[Finding] = []
     if METRICS[scores.metric].needs_scale:
@@ -541,7 +541,7 @@ def _score_findings(scores: Scores, usable: Sequence[Trial], chosen: _Choice) ->
         found.append(
             finding(
                 "PERFECT_FORESIGHT",
-                1,
+                known,
                 message=f"folds used the realised covariates: score {geometric_mean(chosen.reported):.4g}; "
                 f"best candidate without them {best:.4g}",
             )

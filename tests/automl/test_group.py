@@ -256,6 +256,15 @@ def test_short_series_are_dropped_where_the_configuration_says_so():
     assert "forecasts" not in rows
 
 
+@pytest.mark.parametrize("short", ["auto", "naive", "drop"])
+def test_a_long_series_without_folds_on_request_is_not_short(short):
+    rows = trained(panel(s1_a=wave()), validation={"folds": 0}, preparation={"short": short})
+    result = rows["results"].iloc[0]
+    assert (result["status"], result["reason"]) == ("TRAINED", None)
+    assert "findings" not in rows
+    assert "backtest" not in rows
+
+
 def test_negative_forecasts_are_cut_only_where_the_history_never_is():
     falling = np.r_[np.linspace(50, 1, 58), 1, 0.5]
     assert trained(panel(s1_a=monthly(falling)))["forecasts"]["q0.1"].min() >= 0

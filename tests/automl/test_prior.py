@@ -33,6 +33,11 @@ def test_beyond_the_last_lead_quantiles_grow_like_those_of_a_random_walk(shape):
     np.testing.assert_allclose(found[1], 2 * found[0], atol=1e-12)
 
 
+def test_beyond_the_last_lead_totals_grow_faster_than_steps_do(shape):
+    found = shape.total_quantiles(np.array([8.0, 32.0]), (0.1, 0.5, 0.9))
+    np.testing.assert_allclose(found[1], 4 * found[0], atol=1e-12)
+
+
 def test_levels_between_and_beyond_those_of_the_table_are_in_order(shape):
     levels = (0.001, 0.05, 0.07, 0.1, 0.3, 0.5, 0.8, 0.95, 0.999)
     for table in (shape.step_quantiles, shape.total_quantiles):
