@@ -14,24 +14,53 @@ import numpy as np
 from many_models.panel.series import Bools, Floats
 
 
-def recency_scale(y: Floats, observed: Bools, season: int) -> float:
+def recency_scale(
+    y: Floats, observed: Bools, season: int, earlier: tuple[float, float] = (0.0, 0.0)
+) -> float:
     """The recency-weighted mean absolute (seasonal) difference of the history `y` [T].
 
     Weights halve every max(12, 2m) values. Where no difference is observed, or all are zero,
-    the unweighted mean absolute value stands in (0 for an all-zero history).
+    a tenth of the unweighted mean absolute value stands in (0 for an all-zero history).
+
+    Parameters
+    ----------
+    y, observed : [T]
+        The history, or its tail.
+    season
+        m.
+    earlier
+        What `earlier_sums` says of the history before a tail, so that the tail gives the scale of it all.
     """
     lag = season if len(y) > season else 1
-    if len(y) > lag:
-        difference = np.abs(y[lag:] - y[:-lag])
-        both = observed[lag:] & observed[:-lag]
-        age = np.arange(len(difference) - 1, -1, -1)
-        weight = 0.5 ** (age / max(12, 2 * season)) * both
-        total = weight.sum()
-        if total > 0:
-            scale = float((difference * weight).sum() / total)
-            if scale > 0:
-                return scale
+    top, bottom = _recency_sums(y, observed, lag, season)
+    faded = float(0.5 ** (max(0, len(y) - lag) / _half_life(season)))
+    top, bottom = top + earlier[0] * faded, bottom + earlier[1] * faded
+    if top > 0:
+        return top / bottom
     return 0.1 * float(np.abs(y[observed]).mean()) if observed.any() else 0.0
+
+
+def earlier_sums(y: Floats, observed: Bools, season: int, tail: int) -> tuple[float, float]:
+    """Weighted sum and weight of the differences of `y` [T] that its last `tail` values do not show."""
+    cut = len(y) - tail
+    if cut <= 0 or len(y) <= season:
+        return 0.0, 0.0
+    return _recency_sums(y[: cut + season], observed[: cut + season], season, season)
+
+
+def _recency_sums(y: Floats, observed: Bools, lag: int, season: int) -> tuple[float, float]:
+    if len(y) <= lag:
+        return 0.0, 0.0
+    difference = np.abs(y[lag:] - y[:-lag])
+    both = observed[lag:] & observed[:-lag]
+    age = np.arange(len(difference) - 1, -1, -1)
+    weight = 0.5 ** (age / _half_life(season)) * both
+    return float((difference * weight).sum()), float(weight.sum())
+
+
+def _half_life(season: int) -> int:
+    """After how many values a difference counts half."""
+    return max(12, 2 * season)
 
 
 def error_factor(own_error: float | None, pool_error: float) -> float:

@@ -46,6 +46,8 @@ class Bands:
     ----------
     scale, standby_scale
         Size of the residuals of the ensemble and of its stand-by, in units of the target.
+    earlier
+        What the recent scale owes to the history before the stored tail.
     leads : [S]
         Steps after the cutoff of the tables' rows.
     steps, totals : [S, Q]
@@ -54,6 +56,7 @@ class Bands:
 
     scale: float
     standby_scale: float
+    earlier: tuple[float, float]
     leads: Floats
     steps: Floats
     totals: Floats
@@ -205,12 +208,16 @@ class SeriesModel:
 
         `history` begins with the stored tail (values at the same stamps may be revised).
         """
-        before = recency_scale(self.history.y, self.history.observed, self.naive_season)
-        after = recency_scale(history.y, history.observed, self.naive_season)
-        growth = after / before if before > 0 else 1.0
-        bands = replace(
-            self.bands, scale=self.bands.scale * growth, standby_scale=self.bands.standby_scale * growth
+        before, after = (
+            recency_scale(h.y, h.observed, self.naive_season, self.bands.earlier)
+            for h in (self.history, history)
         )
+        if before > 0:
+            sizes = [size * (after / before) for size in (self.bands.scale, self.bands.standby_scale)]
+        else:
+            # Nothing but zeros so far: there was no residual to compare the scale with.
+            sizes = [after, after]
+        bands = replace(self.bands, scale=sizes[0], standby_scale=sizes[1])
         members = tuple(
             replace(m, model=m.model.update(history if m.candidate.uses_known else history.without_known()))
             for m in self.members
@@ -241,6 +248,7 @@ class SeriesModel:
             "bands": {
                 "scale": self.bands.scale,
                 "standby_scale": self.bands.standby_scale,
+                "earlier": list(self.bands.earlier),
                 "leads": self.bands.leads,
                 "steps": self.bands.steps,
                 "totals": self.bands.totals,
@@ -323,6 +331,7 @@ def load_series_model(state: State) -> SeriesModel:
             Bands(
                 float(bands["scale"]),
                 float(bands["standby_scale"]),
+                (float(bands["earlier"][0]), float(bands["earlier"][1])),
                 bands["leads"],
                 bands["steps"],
                 bands["totals"],

@@ -29,7 +29,7 @@ from many_models.automl.evaluation import (
     predict_candidate,
     run_trial,
 )
-from many_models.automl.intervals import bounded, error_factor, recency_scale, step_quantiles
+from many_models.automl.intervals import bounded, earlier_sums, error_factor, recency_scale, step_quantiles
 from many_models.automl.model import Bands, Member, SeriesModel
 from many_models.automl.prior import KindPrior
 from many_models.errors import LearnerError
@@ -450,21 +450,22 @@ def _series_model(
     last = float(context.horizon + context.gap)
     leads = np.array([float(x) for x in shape.leads if x < last] + [last])
     size = recency_scale(series.y, series.observed, context.season)
+    tail = max([m.model.tail for m in members] + [2 * context.season, 12])
     bands = Bands(
         size * error_factor(own_error, shape.pool_error),
         size * error_factor(own_standby if own_standby is not None else own_error, shape.pool_error),
+        earlier_sums(series.y, series.observed, context.season, tail),
         leads,
         shape.step_quantiles(leads, plan.levels),
         shape.total_quantiles(leads, plan.levels),
     )
-    needed = max([m.model.tail for m in members] + [2 * context.season, 12])
     return SeriesModel(
         label,
         status,
         reason,
         members,
         plan.combine,
-        series.tail(needed),
+        series.tail(tail),
         believable(series.y),
         context.horizon,
         context.gap,

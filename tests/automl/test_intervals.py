@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from many_models.automl.intervals import bounded, error_factor, recency_scale, step_quantiles
+from many_models.automl.intervals import bounded, earlier_sums, error_factor, recency_scale, step_quantiles
 
 
 def slow_scale(y, observed, season):
@@ -49,6 +49,20 @@ def test_a_constant_history_keeps_a_sliver_of_its_size_and_zeros_keep_none():
     assert recency_scale(np.full(10, 50.0), everything, 1) == pytest.approx(5.0)
     assert recency_scale(np.zeros(10), everything, 1) == 0.0
     assert recency_scale(np.array([7.0]), np.array([True]), 12) == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("season", [1, 4])
+@pytest.mark.parametrize("more", [0, 7])
+def test_a_tail_with_what_came_before_gives_the_scale_of_the_whole(season, more):
+    rng = np.random.default_rng(season)
+    y, observed = rng.normal(10, 3, 60 + more), rng.random(60 + more) > 0.2
+    earlier = earlier_sums(y[:60], observed[:60], season, 12)
+    found = recency_scale(y[48:], observed[48:], season, earlier)
+    assert found == pytest.approx(slow_scale(y, observed, season), rel=1e-12)
+
+
+def test_a_history_that_is_all_tail_has_nothing_before_it():
+    assert earlier_sums(np.arange(8.0), np.ones(8, dtype=bool), 4, 12) == (0.0, 0.0)
 
 
 def test_own_and_pooled_error_meet_in_the_middle():

@@ -257,8 +257,9 @@ def test_intervals_follow_the_recent_scale_of_the_newer_history(model, promoted)
     fresh = np.array([100.0, 300, 100, 300, 0, 400])
     history, _ = extended(model.history, 160, fresh, np.zeros((6, 2)), np.empty((6, 0)))
     moved = model.updated(history)
-    old = recency_scale(model.history.y, model.history.observed, 4)
-    new = recency_scale(history.y, history.observed, 4)
+    past = promoted.train(60)
+    old = recency_scale(past.y, past.observed, 4)
+    new = recency_scale(np.r_[past.y, fresh], np.r_[past.observed, np.ones(6, dtype=bool)], 4)
     assert moved.bands.scale == pytest.approx(model.bands.scale * new / old)
     assert moved.bands.standby_scale == pytest.approx(model.bands.standby_scale * new / old)
 
@@ -273,6 +274,18 @@ def test_a_level_never_seen_before_is_believable_once_it_has_happened(handmade, 
     answer = model.updated(history).forecast(Future(y.grid, np.arange(122, 126), np.empty((4, 0))))
     np.testing.assert_array_equal(answer.forecast.mean, 1e5)
     assert set(answer.status) == {"TRAINED"}
+
+
+@pytest.mark.parametrize("level", [0.0, 5.0])
+def test_a_still_series_that_comes_alive_gets_intervals(handmade, settings, context, prior, level):
+    data = handmade(np.full(20, level))
+    model = train_series(
+        data, 20, (10, 13, 16), context(4), settings(learners=("naive",)), prior(), FREE, Deadline()
+    ).model
+    blank = np.empty((3, 0))
+    history, _ = extended(model.history, 120, np.array([9.0, 2, 12]), blank, blank)
+    quantiles = model.updated(history).forecast(data.future(23, 4, 0)).forecast.quantiles
+    assert (quantiles[:, 2] - quantiles[:, 0] > 1).all()
 
 
 def test_a_fallback_model_is_stored_and_moved_too(handmade, settings, context, prior):
