@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from many_models.errors import InputError, ManyModelsError, OutsideError
+from many_models.errors import Cancelled, InputError, ManyModelsError, OutsideError
 
 if TYPE_CHECKING:
     from many_models.runs.run import Run
@@ -30,6 +30,11 @@ app = typer.Typer(
 )
 
 TOO_MANY_FAILED = 3
+
+_REACH = (
+    "start the registry, or set MLFLOW_TRACKING_URI to one that answers, and give the command again; "
+    "with registry.name: null it trains without one, and `many-models register RUN_DIR NAME` registers later"
+)
 
 Config = Annotated[Path, typer.Argument(help="Configuration file (YAML).")]
 Data = Annotated[str | None, typer.Option(help="Read this file or folder instead of data.path.")]
@@ -53,8 +58,16 @@ def check(config: Config, data: Data = None, json: Json = False) -> int:
     from many_models.cli import output
     from many_models.runs.check import check_source
 
-    spec = _spec(config, data)
-    return output.print_check(check_source(None, spec, progress=_progress()), json)
+    try:
+        output.print_check(check_source(None, _spec(config, data), progress=_progress()), json)
+    except InputError as wrong:
+        if not json:
+            raise
+        # What is wrong is what was asked for, so that it belongs on stdout like any other result.
+        for problem in wrong.problems:
+            output.print_json(output.problem_record(problem))
+        return wrong.exit_code
+    return 0
 
 
 @app.command()
@@ -75,6 +88,7 @@ def train(
 ) -> int:
     """Train one forecaster per key and write the run directory, which is printed last."""
     from many_models.cli import output
+    from many_models.runs.directory import default_directory
     from many_models.runs.registration import reach_registry
     from many_models.runs.train import train as train_run
 
@@ -87,18 +101,30 @@ def train(
     spec = spec.replace(overrides) if overrides else spec
     if spec.registry.name is not None:
         # Hours of training must not end at a registry that was never there.
-        reach_registry(spec)
-    run = train_run(None, spec, run_dir=run_dir, limit=limit, cutoff=cutoff, progress=_progress())
+        try:
+            reach_registry(spec)
+        except OutsideError as trouble:
+            raise type(trouble)(trouble.message, _REACH) from trouble
+    target = run_dir or default_directory(spec.name)
+    try:
+        run = train_run(None, spec, run_dir=target, limit=limit, cutoff=cutoff, progress=_progress())
+    except KeyboardInterrupt:
+        kept = f"; finished series are kept in {target}" if target.exists() else ""
+        raise Cancelled(f"cancelled{kept}") from None
     output.print_summary(run.summary)
-    if spec.registry.name is not None:
-        _register(run, spec.registry.name)
-    if run.summary["too_many_failed"]:
-        output.message(
-            f"{run.summary['failed_fraction']:.1%} of the series failed, more than "
-            f"budget.max_failed_fraction {spec.budget.max_failed_fraction:.1%}; see {run.directory}/results"
-        )
-    output.line(str(run.directory))
-    return TOO_MANY_FAILED if run.summary["too_many_failed"] else 0
+    try:
+        if spec.registry.name is not None:
+            _register(run, spec.registry.name)
+    finally:
+        # The run is whole whatever the registry says, and scripts read where it lies from the last line.
+        output.line(str(run.directory))
+    if not run.summary["too_many_failed"]:
+        return 0
+    output.message(
+        f"{run.summary['failed_fraction']:.1%} of the series failed, more than "
+        f"budget.max_failed_fraction {spec.budget.max_failed_fraction:.1%}; see {run.directory}/results"
+    )
+    return TOO_MANY_FAILED
 
 
 @app.command()
@@ -118,8 +144,9 @@ def forecast(
     """Forecast the next steps of each series, or exactly the rows asked for."""
     from many_models.cli import output
     from many_models.runs.models import open_models
-    from many_models.runs.tables import read_table, write_table
+    from many_models.runs.tables import read_table, refuse_ending, write_table
 
+    refuse_ending(out)
     models = open_models(model)
     frame = models.forecast(
         history=None if data is None else read_table(data),
@@ -138,7 +165,12 @@ def forecast(
 @app.command()
 def find(
     model: Model,
-    key: Annotated[list[str], typer.Argument(help="COL=VALUE for each key column.", metavar="COL=VALUE ...")],
+    key: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="COL=VALUE for each key column; none where there is one series.", metavar="COL=VALUE ..."
+        ),
+    ] = None,
     json: Json = False,
 ) -> int:
     """Show which learner serves a key, its scores, its version and lineage."""
@@ -146,7 +178,7 @@ def find(
     from many_models.runs.models import open_models
 
     models = open_models(model)
-    output.print_record(models.find(models.parse_key(key)).record, json)
+    output.print_record(models.find(models.parse_key(key or [])).record, json)
     return 0
 
 
@@ -209,7 +241,7 @@ def _spec(config: Path, data: str | None) -> ForecastSpec:
     from many_models.spec import ForecastSpec
 
     spec = ForecastSpec.from_yaml(config)
-    return spec if data is None else spec.replace({"data.path": data})
+    return spec if data is None else spec.replace({"data.path": data, "data.table": None})
 
 
 def _progress() -> Any:
@@ -226,6 +258,11 @@ def _register(run: Run, name: str) -> None:
     output.message(f"registered models:/{version.name}/{version.version}{alias}")
 
 
+# Typer has brought its own click since 0.26 and stood on the package click before: its public exception
+# leads to the one that all misuse of a command line is made of, in either.
+_MISUSE: Any = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+
+
 def main() -> None:
     """Run the command line and exit with its code."""
     sys.exit(guarded(lambda: app(standalone_mode=False)))
@@ -233,27 +270,23 @@ def main() -> None:
 
 def guarded(command: Callable[[], Any]) -> int:
     """The exit code of a command; what went wrong is told on stderr. The edge of one command."""
-    import click
-
     from many_models.cli import output
 
     try:
-        result = command()
+        with output.warnings_on_stderr():
+            result = command()
         return result if isinstance(result, int) else 0
-    except click.exceptions.Exit as stop:
+    except typer.Exit as stop:
         return int(stop.exit_code)
-    except click.ClickException as wrong:
+    except _MISUSE as wrong:
         wrong.show(file=sys.stderr)
         return 2
-    except (KeyboardInterrupt, click.Abort):
-        output.message("cancelled; finished series are kept in the run directory")
-        return 130
+    except (KeyboardInterrupt, typer.Abort):
+        output.message("cancelled")
+        return Cancelled.exit_code
     except InputError as wrong:
         output.print_problems(wrong.problems)
         return wrong.exit_code
-    except OutsideError as trouble:
-        output.message(str(trouble))
-        return trouble.exit_code
     except ManyModelsError as trouble:
         output.message(str(trouble))
         return trouble.exit_code

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from many_models.errors import Problem
@@ -38,6 +41,41 @@ def print_problems(problems: Sequence[Problem]) -> None:
             message(f"    do:      {problem.action}")
 
 
+def problem_record(problem: Problem) -> dict[str, Any]:
+    """A problem as one record of `check --json`."""
+    return {"code": "PROBLEM", "severity": "error", "state": "alerted", **asdict(problem)}
+
+
+class _Plainly(logging.Handler):
+    """Writes each message once, and nothing but the message, to stderr."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._told: set[str] = set()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """The message on stderr, unless it stands there already."""
+        text = record.getMessage()
+        if text not in self._told:
+            self._told.add(text)
+            message(text)
+
+
+@contextmanager
+def warnings_on_stderr() -> Iterator[None]:
+    """What this package warns of goes to stderr meanwhile, once and plainly."""
+    log, handler = logging.getLogger("many_models"), _Plainly()
+    propagate = log.propagate
+    log.addHandler(handler)
+    # A library that gives the root logger a handler would print the same again.
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.propagate = propagate
+        log.removeHandler(handler)
+
+
 def print_json(record: Mapping[str, Any]) -> None:
     """One JSON object on one line of stdout."""
     line(json.dumps(record, ensure_ascii=False, default=str))
@@ -66,11 +104,14 @@ def text_of(value: Any) -> str:
     """A value as a person reads it in a table."""
     from rich.markup import escape
 
+    return escape(plain_text(value))
+
+
+def plain_text(value: Any) -> str:
+    """A value as a person reads it: a dash for nothing, four digits of a float."""
     if value is None or (isinstance(value, float) and value != value):
         return "–"
-    if isinstance(value, float):
-        return f"{value:.4g}"
-    return escape(str(value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def print_summary(summary: Mapping[str, Any]) -> None:
@@ -91,27 +132,26 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     line(f"{summary['seconds']:.1f} s on {summary['engine'].get('name', summary['engine'])}")
 
 
-def print_check(report: CheckReport, as_json: bool) -> int:
-    """The outcome of a check on stdout, and its exit code."""
-    for row in report.rows:
-        if as_json:
-            print_json(row)
-    if not as_json:
-        line(
-            f"{report.series} series in {report.groups} groups, {report.rows_read} rows, "
-            f"frequency {report.frequency}"
-        )
-        if report.rows:
-            print_table(
-                ("finding", "severity", "state", "series", "count", "action"),
-                [
-                    (r["code"], r["severity"], r["state"], r["series"], r["count"], r["action"])
-                    for r in report.rows
-                ],
-            )
-        else:
-            line("nothing to report")
-    return 0
+def print_check(report: CheckReport, as_json: bool) -> None:
+    """The outcome of a check on stdout: the table in a line, what was decided about it, its findings."""
+    if as_json:
+        for record in report.records:
+            print_json(record)
+        return
+    line(
+        f"{report.series} series in {report.groups} groups, {report.rows_read} rows, "
+        f"frequency {report.frequency}"
+    )
+    for note in report.notes:
+        line(f"note: {note}")
+    if not report.rows:
+        line("nothing to report: the configuration and the data are fine")
+        return
+    columns = ("finding", "severity", "state", "series", "count", "action")
+    fields = ("code", "severity", "state", "series", "count", "action")
+    print_table(columns, [[row[field] for field in fields] for row in report.rows])
+    worst = "nothing stops a training" if report.trainable else "no series has a usable observation"
+    line(f"the configuration is right; {worst}")
 
 
 def print_record(record: Mapping[str, Any], as_json: bool) -> None:
@@ -121,7 +161,7 @@ def print_record(record: Mapping[str, Any], as_json: bool) -> None:
         return
     width = max(len(name) for name in record)
     for name, value in record.items():
-        line(f"{name:<{width}}  {text_of(value) if not isinstance(value, str) else value}")
+        line(f"{name:<{width}}  {value if isinstance(value, str) else plain_text(value)}")
 
 
 def print_versions(versions: Sequence[Version], as_json: bool) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,6 +31,8 @@ class CheckReport:
         What the table holds.
     rows
         One per finding code: code, severity, state, series (how many have it), count, action.
+    notes
+        What was decided about the columns that a person may want to know.
     """
 
     series: int
@@ -37,6 +40,29 @@ class CheckReport:
     rows_read: int
     frequency: str | None
     rows: tuple[dict[str, Any], ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def trainable(self) -> bool:
+        """Whether any series has a usable observation."""
+        empty = sum(int(row["series"]) for row in self.rows if row["code"] == "NO_OBSERVATIONS")
+        return self.series > empty
+
+    @property
+    def records(self) -> Iterator[dict[str, Any]]:
+        """The whole report as records: `TABLE`, a `NOTE` each, then the findings."""
+        yield {
+            "code": "TABLE",
+            "severity": "info",
+            "state": "passed",
+            "series": self.series,
+            "groups": self.groups,
+            "rows": self.rows_read,
+            "frequency": self.frequency,
+        }
+        for note in self.notes:
+            yield {"code": "NOTE", "severity": "info", "state": "alerted", "message": note}
+        yield from self.rows
 
 
 def check_source(
@@ -80,6 +106,7 @@ def check_source(
                     opened.panel.rows,
                     opened.frequency,
                     _by_code(tables),
+                    opened.panel.layout.notes,
                 )
             finally:
                 opened.panel.close()

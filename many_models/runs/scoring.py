@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from many_models.automl.model import SeriesForecast, SeriesModel
 from many_models.automl.rows import schemas
-from many_models.errors import DataError, Problem
+from many_models.errors import DataError, LookupFailed, Problem
 from many_models.panel.canonical import canonical_frame, time_array
 from many_models.panel.extension import extended
 from many_models.panel.keys import SeriesKey
@@ -143,6 +143,8 @@ class Scorer:
         self._revised = 0
         for key, row, places, part in self._wanted(newer, asked, where):
             self._answer(answers, key, row, newer.get(key), places, part, horizon)
+        if where and not answers.parts:
+            raise LookupFailed(self._nothing_matches(where, future is not None))
         if self._revised:
             LOG.warning(
                 "HISTORY_REVISED: %d values of the history replace values the models were trained on; "
@@ -150,6 +152,11 @@ class Scorer:
                 self._revised,
             )
         return answers.table()
+
+    def _nothing_matches(self, where: Mapping[str, Any], asked: bool) -> Problem:
+        shown = ", ".join(f"{name}={value}" for name, value in where.items())
+        rows = "future rows" if asked else "models"
+        return Problem("key", shown, f"key values that some of the {rows} have", "correct the key")
 
     def _checked_where(self, where: Mapping[str, Any]) -> dict[str, Any]:
         kinds = [k for k in self._layout.keys if k.name in where]

@@ -52,6 +52,13 @@ def rows_of(table: Any) -> Rows:
     )
 
 
+def refuse_ending(path: Path) -> None:
+    """Raises DataError for a file whose name ends neither in .parquet nor in .csv."""
+    if path.suffix not in (".parquet", ".csv"):
+        found = f"the ending {path.suffix!r}" if path.suffix else "a name without an ending"
+        raise DataError(Problem(str(path), found, ".parquet or .csv", "name the file accordingly"))
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Writes a table as Parquet or CSV, by the ending of its name; whole or not at all.
 
@@ -62,10 +69,7 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
     StorageError
         When the disk refuses.
     """
-    if path.suffix not in (".parquet", ".csv"):
-        raise DataError(
-            Problem(str(path), f"the ending {path.suffix!r}", ".parquet or .csv", "name the file accordingly")
-        )
+    refuse_ending(path)
     hidden = path.with_name(f".{path.name}-{uuid.uuid4().hex[:8]}")
     try:
         if path.suffix == ".csv":
