@@ -11,6 +11,7 @@ from typing import Protocol
 
 import numpy as np
 
+from many_models.automl.intervals import recency_scale
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, FitContext, FittedModel, Parameters
 from many_models.learners.table import learner
@@ -70,6 +71,8 @@ class Folds:
         Past and horizon of each fold.
     limits
         The believable range of forecasts after each training part.
+    scale : [F]
+        The recency-weighted scale known at each cutoff.
     actual : [F, H]
         NaN where not observed.
     fallback_mean, fallback_median : [F, H]
@@ -80,6 +83,7 @@ class Folds:
     train: tuple[Series, ...]
     future: tuple[Future, ...]
     limits: tuple[tuple[float, float], ...]
+    scale: Floats
     actual: Floats
     fallback_mean: Floats
     fallback_median: Floats
@@ -96,7 +100,8 @@ def make_folds(observations: Observations, cutoffs: Sequence[int], context: FitC
         forecast = fit_fallback(past, context).predict(ahead)
         means[i], medians[i] = forecast.mean, forecast.median
     limits = tuple(believable(past.y) for past in train)
-    return Folds(tuple(cutoffs), train, future, limits, actual, means, medians)
+    scale = np.array([recency_scale(past.y, past.observed, context.season) for past in train])
+    return Folds(tuple(cutoffs), train, future, limits, scale, actual, means, medians)
 
 
 def fit_fallback(series: Series, context: FitContext) -> FittedModel:

@@ -439,7 +439,8 @@ def _add_leaderboard(rows: GroupRows, key: SeriesKey, trained: Trained) -> None:
     scores = trained.scores.reported
     trials = trained.trials
     logs = np.log(np.where(scores > 0, scores, np.nan))
-    spread = [float(np.nanstd(row)) if np.isfinite(row).sum() > 1 else None for row in logs]
+    finite = [row[np.isfinite(row)] for row in logs]
+    spread = [float(row.std()) if row.size > 1 else None for row in finite]
     usable = np.array([not t.failed.all() or t.failed.size == 0 for t in trials])
     rows.add(
         "leaderboard",

@@ -392,10 +392,10 @@ def _refit(
         return trained.model, dropped
     main = [m for m in members if m.weight > 0]
     label = main[0].candidate.learner if len(main) == 1 else "ensemble"
-    own = _own_error(_scaled_errors(chosen.median, folds, context))
+    own = _own_error(_scaled_errors(chosen.median, folds))
     own_standby = None
     if chosen.standby.any():
-        own_standby = _own_error(_scaled_errors(chosen.standby_median, folds, context))
+        own_standby = _own_error(_scaled_errors(chosen.standby_median, folds))
     model = _series_model(
         label, "TRAINED", None, tuple(members), series, context, plan, prior, bounds, own, own_standby
     )
@@ -413,17 +413,12 @@ def _renormalised(members: Sequence[Member]) -> list[Member]:
     return [replace(m, weight=m.weight / weight, standby_weight=m.standby_weight / standby) for m in members]
 
 
-def _recent_scales(folds: Folds, context: FitContext) -> Floats:
-    """The recency-weighted scale known at each cutoff [F]."""
-    return np.array([recency_scale(s.y, s.observed, context.season) for s in folds.train])
-
-
-def _scaled_errors(median: Floats, folds: Folds, context: FitContext) -> Floats:
+def _scaled_errors(median: Floats, folds: Folds) -> Floats:
     """The mean absolute residual of each fold [F] in its scale; NaN where there is neither."""
-    scales, residual = _recent_scales(folds, context), np.abs(folds.actual - median)
-    errors = np.full(len(scales), np.nan)
-    seen = np.isfinite(residual).any(axis=1) & (scales > 0)
-    errors[seen] = np.nanmean(residual[seen], axis=1) / scales[seen]
+    residual = np.abs(folds.actual - median)
+    errors = np.full(len(residual), np.nan)
+    seen = np.isfinite(residual).any(axis=1) & (folds.scale > 0)
+    errors[seen] = np.nanmean(residual[seen], axis=1) / folds.scale[seen]
     return errors
 
 
@@ -493,10 +488,10 @@ def _with_quantiles(
         mean, median = folds.fallback_mean, folds.fallback_median
     leads = np.arange(1, context.horizon + 1, dtype=np.float64) + context.gap
     table = prior.shape.step_quantiles(leads, plan.levels)
-    scales, errors = _recent_scales(folds, context), _scaled_errors(median, folds, context)
+    errors = _scaled_errors(median, folds)
     quantiles = np.empty((*mean.shape, len(plan.levels)))
     for f in range(len(folds.cutoffs)):
-        size = scales[f] * error_factor(_own_error(np.delete(errors, f)), prior.shape.pool_error)
+        size = folds.scale[f] * error_factor(_own_error(np.delete(errors, f)), prior.shape.pool_error)
         quantiles[f] = step_quantiles(median[f], size * table, plan.levels)
     mean, median = bounded(mean, bounds.low, bounds.high), bounded(median, bounds.low, bounds.high)
     reported = fold_errors(plan.metric, folds, mean, median, context)
