@@ -21,6 +21,9 @@ def main(kind: str, folder: Path, master: str = "") -> None:
     engine, spark = start(kind, master)
     if spark is not None:
         spark.conf.set("spark.sql.session.timeZone", engine_cases.ZONE)
+        spark.conf.set(
+            "spark.sql.shuffle.partitions", "4"
+        )  # small tables: the default of 200 only costs time
         spark.addArtifacts(engine_jobs.__file__, pyfile=True)
     answers: dict[str, object] = {"describe": engine.describe()}
     seconds = {}
