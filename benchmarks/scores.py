@@ -148,7 +148,7 @@ def owa_table(forecasts: Mapping[str, pd.DataFrame], name: str) -> pd.DataFrame:
     shared = ~np.any([frame.isna().any(axis=1) for frame in scores.values()], axis=0)
     columns = ["smape", "mase", "naive2_smape", "naive2_mase"]
     kept = np.stack([frame.loc[shared, columns].to_numpy() for frame in scores.values()])
-    values, errors, errors_of_difference = _bootstrap(kept, _owa_of_averages)
+    values, errors, errors_of_difference = bootstrap(kept, _owa_of_averages)
     return pd.DataFrame(
         {
             "smape": kept[:, :, 0].mean(axis=1),
@@ -202,7 +202,7 @@ def wape_table(
         pieces = joined[keys].assign(error=error, size=joined[target].abs())
         sums.append(pieces.groupby(keys)[["error", "size"]].sum().to_numpy(np.float64))
     kept = np.stack(sums)
-    values, errors, errors_of_difference = _bootstrap(kept, lambda means: means[..., 0] / means[..., 1])
+    values, errors, errors_of_difference = bootstrap(kept, lambda means: means[..., 0] / means[..., 1])
     return pd.DataFrame(
         {
             "wape": values,
@@ -227,7 +227,7 @@ def _owa_of_averages(means: Floats) -> Floats:
     return np.array(scores).reshape(means.shape[:-1])
 
 
-def _bootstrap(
+def bootstrap(
     scores: Floats, statistic: Callable[[Floats], Floats], draws: int = 500, seed: int = 0
 ) -> tuple[Floats, Floats, Floats]:
     """Value [K], standard error [K] and standard error of the difference from the first [K].

@@ -1,0 +1,92 @@
+"""What `make bench` runs: every benchmark, each in a process of its own, and one table of their targets.
+
+    python benchmarks/table.py [--full] [--only SCRIPT ...] [--out FILE]
+
+Without `--full` the others run with `--quick`: small samples, a look in some ten minutes. What they print
+goes to stderr as it comes; the table goes to stdout at the end, and with `--out` the whole goes to a file.
+A benchmark whose data or whose Java is missing is a line of its own that says so.
+"""
+
+from __future__ import annotations
+
+import harness  # isort: skip  (one thread for BLAS, before NumPy is loaded)
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import scores
+from harness import Target
+
+SCRIPTS = ("startup", "speed", "lookup", "memory", "engines", "accuracy")
+NEED_DATA = ("speed", "engines", "accuracy")
+HERE = Path(__file__).parent
+
+
+def absent(script: str) -> str | None:
+    """Why a benchmark cannot run here; None where it can."""
+    if script in NEED_DATA:
+        try:
+            scores.data_folder()
+        except FileNotFoundError as trouble:
+            return str(trouble)
+    if script == "engines" and shutil.which("java") is None:
+        return "no Java: on Debian apt-get install openjdk-17-jre-headless"
+    return None
+
+
+def extra(script: str) -> list[str]:
+    """Arguments that depend on the machine."""
+    return ["--engines", "local"] if script == "memory" and shutil.which("java") is None else []
+
+
+def ran(script: str, full: bool, folder: Path) -> tuple[list[Target], str]:
+    """The targets of a benchmark, and all that it printed."""
+    why = absent(script)
+    if why is not None:
+        return [Target(script, "–", f"not run: {why}", None)], ""
+    answer = folder / f"{script}.jsonl"
+    command = [sys.executable, str(HERE / f"{script}.py"), "--json", str(answer), *extra(script)]
+    if not full:
+        command.append("--quick")
+    printed: list[str] = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        for line in process.stdout or ():
+            printed.append(line)
+            print(line, end="", file=sys.stderr, flush=True)
+    lines = answer.read_text(encoding="utf-8").splitlines() if answer.exists() else []
+    targets = [Target(**json.loads(line)) for line in lines]
+    if process.returncode:
+        targets.append(Target(script, "–", f"failed with exit status {process.returncode}", False))
+    return targets, "".join(printed)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--full", action="store_true", help="the whole sets; takes an hour or two on 2 cores")
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, help="only these")
+    parser.add_argument("--out", type=Path, help="also write everything that was printed to this file")
+    options = parser.parse_args(argv)
+    head = harness.headline("Targets" if options.full else "Targets, small samples")
+    targets, pages = [], []
+    with harness.scratch() as folder:
+        for script in options.only or SCRIPTS:
+            found, printed = ran(script, options.full, folder)
+            targets += found
+            pages.append(printed)
+    table = harness.targets_table(targets)
+    print(f"{head}\n{table}", flush=True)
+    if options.out is not None:
+        options.out.write_text("\n".join([head, table, *pages]), encoding="utf-8")
+    broken = [t for t in targets if t.measured.startswith("failed with exit status")]
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
