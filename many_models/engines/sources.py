@@ -8,10 +8,9 @@ the nanosecond stamps that pandas writes.
 from __future__ import annotations
 
 import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import IO, Any, Literal
 
 import pandas as pd
 
@@ -19,6 +18,9 @@ from many_models.errors import DataError, Problem, StorageError, nearest
 
 _PARQUET = (".parquet", ".pq", ".parq")
 _CSV = (".csv", ".csv.gz", ".csv.bz2", ".csv.xz", ".csv.zst")
+_BLOCK_BYTES = 16 << 20
+"""Bytes of a CSV file that are looked at in one piece; a row may not be longer."""
+
 _ALLOWED = "a parquet or csv file, or a folder of them (.parquet, .csv, .csv.gz …)"
 
 
@@ -109,40 +111,52 @@ class Files:
 
     def _header(self, name: str) -> list[str]:
         try:
-            with self._open(name) as lines:
+            with self._open(name, "rt") as lines:
                 return next(csv.reader(lines), [])
         except (UnicodeDecodeError, csv.Error) as error:
             raise self._unreadable(error) from error
 
     def _read_csv(self, name: str, columns: Sequence[str]) -> pd.DataFrame:
+        import pyarrow as pa
+        from pyarrow.csv import ConvertOptions, ParseOptions, ReadOptions, read_csv
+
         header = self._header(name)
         lacking = [column for column in columns if column not in header]
         if lacking:
             raise DataError([_lacking(name, column, self.names[0]) for column in lacking])
+        if not columns:
+            return pd.DataFrame()
+        # Arrow and not pandas: pandas drops the end of a row that has more fields than the header, so
+        # that 1,5 is read as 1.
         try:
-            with self._open(name) as lines:
-                frame = pd.read_csv(
-                    lines,
-                    dtype=str,
-                    keep_default_na=False,
-                    na_filter=False,
-                    usecols=list(columns),
-                    index_col=False,
+            with self._open(name, "rb") as source:
+                table = read_csv(
+                    source,
+                    ReadOptions(use_threads=False, block_size=_BLOCK_BYTES),
+                    ParseOptions(newlines_in_values=True),
+                    ConvertOptions(
+                        column_types=dict.fromkeys(columns, pa.string()),
+                        include_columns=list(columns),
+                        strings_can_be_null=False,
+                        quoted_strings_can_be_null=False,
+                    ),
                 )
-        except (UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        except pa.ArrowException as error:
             raise self._unreadable(error) from error
-        return frame[list(columns)]
+        frame: pd.DataFrame = table.to_pandas()
+        return frame
 
-    def _open(self, name: str) -> io.TextIOBase:
+    def _open(self, name: str, mode: Literal["rt", "rb"]) -> IO[Any]:
         import fsspec
 
         opened = fsspec.core.OpenFile(
-            self.system, name, mode="rt", compression=_compression(name), encoding="utf-8-sig", newline=""
+            self.system, name, mode=mode, compression=_compression(name), encoding="utf-8-sig", newline=""
         )
         return opened.open()  # type: ignore[no-any-return]
 
     def _unreadable(self, error: Exception) -> DataError:
-        hint = "save it as UTF-8" if isinstance(error, UnicodeDecodeError) else "check the file"
+        is_coding = isinstance(error, UnicodeDecodeError) or "invalid UTF8" in str(error)
+        hint = "save it as UTF-8" if is_coding else "check the file"
         return DataError(
             Problem(self.path, f"a file that cannot be read as {self.format} ({error})", _ALLOWED, hint)
         )
