@@ -1,8 +1,8 @@
 """ARIMA of given orders, with known covariates as regressors.
 
-statsforecast estimates the parameters (conditional sum of squares, then exact likelihood; its
-two other methods are unsound in 2.1). The state is that of Harvey's form: forecasting steps it
-on without errors, new values move it by the gain that the exact filter had at the cutoff.
+The parameters are those of the greatest exact likelihood (`arima_estimation.py`). The state is that
+of Harvey's form: forecasting steps it on without errors, new values move it by the gain that the
+exact filter had at the cutoff.
 Hyndman & Athanasopoulos, Forecasting: Principles and Practice (3rd ed.), chapters 9 and 10;
 Durbin & Koopman, Time Series Analysis by State Space Methods, section 3.4.
 """
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from many_models.errors import LearnerError
+from many_models.learners.arima_estimation import Lags, differenced, estimate, filtered_state
 from many_models.learners.base import Candidate, FitContext, Parameters, State
 from many_models.learners.covariates import Regressors, column_count, weighted
 from many_models.learners.guards import (
@@ -36,8 +37,6 @@ TAIL = 8
 LARGEST_SEASON = 12
 LONGEST = 1500
 """A fit uses no more than this many last values."""
-TOLERANCE = 1e-5
-"""Of the gradient; finer than its finite differences are, an optimiser only wastes steps."""
 LARGEST_RADIUS = 1.001
 """Above it the filter would not forget where it started, and new values could not be taken in."""
 
@@ -65,6 +64,16 @@ class Order:
     def lost(self) -> int:
         """Values that differencing takes."""
         return self.d + self.D * self.season
+
+    @property
+    def lags(self) -> Lags:
+        """The ARMA part."""
+        return Lags(self.p, self.q, self.P, self.Q, self.season)
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the constant is a slope."""
+        return self.constant and self.d + self.D == 1
 
     @property
     def size(self) -> int:
@@ -299,51 +308,35 @@ def estimated(problem: Problem, order: Order, kind: str) -> ArimaModel:
     LearnerError
         TOO_SHORT, CONSTANT, FIT_FAILED, NOT_CONVERGED, NOT_INVERTIBLE, NOT_FINITE.
     """
-    from statsforecast.arima import arima
-
     n, k = problem.columns.shape
     require_length(problem.series, order.least(k))
     _require_variation(problem.values, order)
-    drifting = order.constant and order.d + order.D == 1
+    # The constant is a regressor like the others: ones, or time where differencing makes a slope of it.
+    drifting, centred = order.drifts, order.constant and order.d + order.D == 0
     time = (np.arange(n, dtype=np.float64) - (n - 1)) / n
-    columns = np.column_stack([time, problem.columns]) if drifting else problem.columns
+    constant = [time] if drifting else [np.ones(n)] if centred else []
+    columns = np.column_stack([*constant, problem.columns])
     with library(f"ARIMA {order.label} could not be fitted"):
-        fitted = arima(
-            problem.values,
-            order=(order.p, order.d, order.q),
-            seasonal={"order": (order.P, order.D, order.Q), "period": order.season},
-            xreg=columns if columns.shape[1] else None,
-            include_mean=order.constant and not drifting,
-            method="CSS-ML",
-            tol=TOLERANCE,
-        )
-    model, coefficients = fitted["model"], np.array(list(fitted["coef"].values()), dtype=np.float64)
-    arma = order.p + order.q + order.P + order.Q
-    _require_sound(coefficients, arma)
-    linear = coefficients[arma:] * problem.scale
-    mean = 0.0
-    if order.constant and not drifting and order.d + order.D == 0:
-        mean, linear = float(linear[0]), linear[1:]
-    drift = 0.0
-    if drifting:
-        drift, linear = float(linear[0]) / n, linear[1:]
-    predicted, observes = model["Pn"], model["Z"]
-    uncertain = predicted @ observes
+        found = estimate(_differenced(problem.values, order), _differenced(columns, order), order.lags)
+        phi, theta = order.lags.expanded(found.coefficients)
+        delta = -_difference_polynomial(order)[1:]
+        now, gain = filtered_state(problem.values - weighted(columns, found.weights), phi, theta, delta)
+    linear = found.weights * problem.scale
     made = ArimaModel(
         kind,
         order,
-        np.array(model["phi"], dtype=np.float64),
-        np.array(model["theta"], dtype=np.float64),
-        np.array(model["delta"], dtype=np.float64),
-        np.array(model["a"], dtype=np.float64),
-        uncertain / float(observes @ uncertain),
+        phi,
+        theta,
+        delta,
+        now,
+        gain,
         problem.shift,
         problem.scale,
-        mean,
-        drift,
+        float(linear[0]) if centred else 0.0,
+        float(linear[0]) / n if drifting else 0.0,
         problem.series.end,
         problem.regressors,
-        np.array(linear, dtype=np.float64),
+        linear[len(constant) :].copy(),
         np.empty(0),
         problem.series.end,
     )
@@ -351,22 +344,22 @@ def estimated(problem: Problem, order: Order, kind: str) -> ArimaModel:
     return replace(made, recent=made._errors(problem.series.tail(TAIL)))
 
 
+def _differenced(values: Floats, order: Order) -> Floats:
+    return differenced(values, order.d, order.D, order.season)
+
+
+def _difference_polynomial(order: Order) -> Floats:
+    """Coefficients [1 + d + D m] of (1 - B)^d (1 - B^m)^D."""
+    polynomial = np.ones(1)
+    for lag in [1] * order.d + [order.season] * order.D:
+        polynomial = np.convolve(polynomial, np.concatenate([[1.0], np.zeros(lag - 1), [-1.0]]))
+    return polynomial
+
+
 def _require_variation(values: Floats, order: Order) -> None:
-    left = values
-    for _ in range(order.d):
-        left = np.diff(left)
-    for _ in range(order.D):
-        left = left[order.season :] - left[: -order.season]
+    left = _differenced(values, order)
     if float(np.ptp(left)) <= 1e-9 * max(1.0, float(np.abs(values).max())):
         raise LearnerError("CONSTANT", "nothing varies once the series is differenced")
-
-
-def _require_sound(coefficients: Floats, arma: int) -> None:
-    """Raises where the optimiser failed: not finite, or back at its start values."""
-    if not np.isfinite(coefficients).all():
-        raise LearnerError("NOT_FINITE", "a coefficient is not finite")
-    if arma and not np.any(coefficients[:arma]):
-        raise LearnerError("NOT_CONVERGED", "the optimiser came back with its start values")
 
 
 def _require_stable(model: ArimaModel) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from many_models.errors import LearnerError
 from many_models.learners.arima import Order, orders_for, posed
+from many_models.learners.arima_estimation import Lags, differenced, estimate, invertible
 from many_models.learners.base import FitContext
 from many_models.learners.covariates import Regressors
 from many_models.learners.table import learner
@@ -31,51 +32,111 @@ def table(n, seed=1):
     return np.column_stack([rng.normal(5, 2, n), rng.integers(0, 2, n), rng.integers(0, 3, n)]).astype(float)
 
 
-def their_forecast(series, order, steps, future_x=None):
-    """statsforecast's own forecast of the problem that we pose."""
-    from statsforecast.arima import arima, predict_arima
-
+def posed_columns(series, order):
+    """The values and the regressors, the constant's among them, of the problem that we pose."""
     problem = posed(series, order.d + order.D > 0)
     n = len(problem.values)
-    drifting = order.constant and order.d + order.D == 1
-    time = (np.arange(n + steps, dtype=float) - (n - 1)) / n
-    ahead = np.empty((steps, 0)) if future_x is None else problem.regressors.ahead(future_x)
-    now, later = problem.columns, ahead
-    if drifting:
-        now, later = np.column_stack([time[:n], now]), np.column_stack([time[n:], later])
+    centred = order.constant and order.d + order.D == 0
+    first = [np.ones(n)] if centred else [(np.arange(n) - (n - 1.0)) / n] if order.drifts else []
+    return problem, np.column_stack([*first, problem.columns])
+
+
+def estimated_parts(series, order):
+    problem, columns = posed_columns(series, order)
+    parts = [differenced(v, order.d, order.D, order.season) for v in (problem.values, columns)]
+    return (*parts, estimate(*parts, order.lags))
+
+
+def density(errors, coefficients, order):
+    """Log likelihood of an ARMA process as a normal density of the best variance: without a filter."""
+    from scipy.linalg import toeplitz
+    from statsmodels.tsa.arima_process import arma_acovf
+
+    phi, theta = order.lags.expanded(coefficients)
+    n = len(errors)
+    covariance = toeplitz(arma_acovf(np.r_[1, -phi], np.r_[1, theta], n)[:n])
+    low = np.linalg.cholesky(covariance)
+    white = np.linalg.solve(low, errors)
+    variance = float(white @ white) / n
+    return -0.5 * n * (np.log(2 * np.pi * variance) + 1) - float(np.log(np.diag(low)).sum())
+
+
+def their_coefficients(series, order):
+    """What statsforecast estimates: ARMA coefficients, weights of the regressors."""
+    from statsforecast.arima import arima
+
+    problem, columns = posed_columns(series, order)
+    centred = order.constant and not order.drifts
+    given = columns[:, 1:] if centred else columns
     with np.errstate(all="ignore"):
         fitted = arima(
             problem.values,
             order=(order.p, order.d, order.q),
             seasonal={"order": (order.P, order.D, order.Q), "period": order.season},
-            xreg=now if now.shape[1] else None,
-            include_mean=order.constant and not drifting,
+            xreg=given if given.shape[1] else None,
+            include_mean=centred,
             method="CSS-ML",
             tol=1e-5,
         )
-    return predict_arima(fitted, steps, later if now.shape[1] else None)[0] * problem.scale + problem.shift
+    found = np.array(list(fitted["coef"].values()))
+    return found[: order.lags.count], found[order.lags.count :]
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("order", CASES, ids=lambda o: f"{o.label}-{o.season}")
-def test_the_forecast_is_statsforecasts(order, make_series, make_future):
-    series = make_series(walk())
-    model = learner("arima").fit(series, order.parameters(), FitContext(8, season=4))
-    expected = their_forecast(series, order, 12)
-    np.testing.assert_allclose(model.predict(make_future(series, 12)).mean, expected, rtol=1e-9)
+@pytest.mark.parametrize("seed", [4, 11])
+def test_the_likelihood_is_exact_and_no_less_than_statsforecasts(order, seed, make_series):
+    values, columns, found = estimated_parts(make_series(walk(64, seed)), order)
+    ours = density(values - columns @ found.weights, found.coefficients, order)
+    np.testing.assert_allclose(found.likelihood, ours, atol=1e-5)
+    coefficients, weights = their_coefficients(make_series(walk(64, seed)), order)
+    assert ours > density(values - columns @ weights, coefficients, order) - 0.5
 
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize(
-    "order", [orders_for(4)[0], orders_for(1)[2], orders_for(1)[4]], ids=lambda o: o.label
+    "order", [orders_for(4)[0], Order(0, 1, 1, constant=True), Order(1, 0, 1, constant=True)]
 )
-def test_the_forecast_with_covariates_is_statsforecasts(order, make_series, make_future):
-    x = table(64)
-    series = make_series(walk() + 4 * x[:56, 0] + 10 * x[:56, 1], known_x=x[:56], known=KNOWN)
+def test_with_covariates_the_likelihood_is_exact_and_no_less_than_statsforecasts(order, make_series):
+    x = table(56)
+    series = make_series(walk() + 4 * x[:, 0] + 10 * x[:, 1], known_x=x, known=KNOWN)
+    values, columns, found = estimated_parts(series, order)
+    ours = density(values - columns @ found.weights, found.coefficients, order)
+    np.testing.assert_allclose(found.likelihood, ours, atol=1e-5)
+    coefficients, weights = their_coefficients(series, order)
+    assert ours > density(values - columns @ weights, coefficients, order) - 0.5
+
+
+@pytest.mark.parametrize("order", CASES, ids=lambda o: f"{o.label}-{o.season}")
+def test_with_our_coefficients_the_forecast_is_statsforecasts(order, make_series, make_future):
+    from statsforecast.arima import arima_like, kalman_forecast, make_arima
+
+    series = make_series(walk())
     model = learner("arima").fit(series, order.parameters(), FitContext(8, season=4))
-    expected = their_forecast(series, order, 8, x[56:])
-    ours = model.predict(make_future(series, 8, x[56:])).mean
-    np.testing.assert_allclose(ours, expected, rtol=1e-9)
+    errors = (series.y - model._regression(series.ordinals, np.empty((56, 0))) - model.shift) / model.scale
+    form = make_arima(model.phi, model.theta, model.delta)
+    arima_like(errors, model.phi, model.theta, model.delta, form["a"], form["P"], form["Pn"], 0, True)
+    path = kalman_forecast(12, form["Z"], form["a"], form["P"], form["T"], form["V"], form["h"])[0]
+    future = make_future(series, 12)
+    expected = path * model.scale + model.shift + model._regression(future.ordinals, np.empty((12, 0)))
+    np.testing.assert_allclose(model.predict(future).mean, expected, rtol=1e-9)
+
+
+def test_a_moving_average_is_turned_into_its_invertible_twin():
+    twin = invertible(np.array([-3.5, 1.5]))
+    np.testing.assert_allclose(np.sort(np.roots([1, *twin])), [1 / 3, 0.5])
+    kept = np.array([-0.8, 0.15])
+    assert invertible(kept) is kept
+
+
+def test_simulated_coefficients_are_found_again():
+    rng = np.random.default_rng(3)
+    e = rng.normal(size=4000)
+    y = np.zeros(4000)
+    for t in range(5, 4000):
+        y[t] = 0.7 * y[t - 1] + e[t] + 0.4 * e[t - 1] + 0.5 * e[t - 4] + 0.2 * e[t - 5]
+    found = estimate(y, np.empty((4000, 0)), Lags(1, 1, 0, 1, 4))
+    np.testing.assert_allclose(found.coefficients, [0.7, 0.4, 0.5], atol=0.05)
 
 
 def test_covariates_are_found_again(make_series, make_future):
