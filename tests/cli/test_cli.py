@@ -578,3 +578,32 @@ def test_report_writes_the_page_where_asked(run, trained, here):
     assert told.out == "page.html\n"
     assert "</html>" in (here / "page.html").read_text(encoding="utf-8")
     assert run("report", "first").last == "first/report.html"
+
+
+# -- the configurations that ship ----------------------------------------------------
+
+TABLES = {
+    "orange_juice": ("oj/oj_weekly.parquet", 249, "W-THU"),
+    "m4_yearly": ("m4/yearly_train.parquet", 600, "YS"),
+    "nyc_energy": ("notebooks/nyc_energy.parquet", 1, "h"),
+}
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_shipped_configuration_is_fine_with_its_table(real_data, run, name):
+    path, count, frequency = TABLES[name]
+    told = run("check", CONFIGS / f"{name}.yaml", "--data", real_data / path, "--json")
+    assert told.code == 0, told.err
+    table, *findings = told.records
+    assert (table["series"], table["frequency"]) == (count, frequency)
+    assert not [row for row in findings if row["severity"] == "error"]
+
+
+def test_the_quickstart_is_fine_with_the_panel_that_ships(run, here):
+    from many_models.datasets import fertility
+
+    fertility().to_parquet(here / "fertility.parquet")
+    told = run("check", CONFIGS / "quickstart.yaml", "--data", "fertility.parquet")
+    assert told.code == 0, told.err
+    assert "nothing stops a training" in told.last
