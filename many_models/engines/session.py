@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import hashlib
 import os
 import shutil
@@ -48,7 +50,6 @@ class Session:
     def __init__(self, spark: Any, own: bool) -> None:
         self.spark = spark
         self._own = own
-        self._folder = Path(tempfile.mkdtemp(prefix="many-models-"))
         self._ship()
 
     @classmethod
@@ -97,14 +98,13 @@ class Session:
         if self._own:
             with contextlib.suppress(Exception):  # a cluster that is gone needs no goodbye
                 self.spark.stop()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _ship(self) -> None:
         """Puts this package on the workers' path: they import what the driver runs, not what they have."""
         package = Path(many_models.__file__).parent
         if not package.is_dir():  # imported from an archive that was shipped already
             return
-        archive = _archive(package, self._folder)
+        archive = _archive_of(package)
         try:
             self.spark.addArtifacts(str(archive), pyfile=True)
         except Exception as error:
@@ -164,6 +164,17 @@ def _create(master: str, workers: int | None) -> Any:
         else:
             builder = builder.master(master)
         return builder.getOrCreate()
+
+
+@functools.cache
+def _archive_of(package: Path) -> Path:
+    """A zip of the package that lies still until this process ends.
+
+    A classic session hands it to executors from where it lies, whenever one of them is new.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="many-models-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return _archive(package, folder)
 
 
 def _archive(package: Path, folder: Path) -> Path:

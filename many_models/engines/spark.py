@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 _IN_FLIGHT = 2
 _SPARK_TEXT = (".csv", ".csv.gz", ".csv.bz2")
-_NTZ_MICROSECONDS = (
+NTZ_MICROSECONDS = (
     "unix_date(CAST({0} AS DATE)) * 86400000000L + hour({0}) * 3600000000L + minute({0}) * 60000000L"
     " + CAST(extract(SECOND FROM {0}) * 1000000 AS BIGINT)"
 )
@@ -68,12 +68,7 @@ class SparkEngine:
     def workers(self) -> int:
         """How many groups run at once: the setting, else the cores that Spark has."""
         if self._workers is None:
-            from pyspark.sql import functions
-
-            spark = self._session_for(None).spark
-            with spark_errors("Spark does not answer"):
-                rows = spark.range(0, 1 << 14).select(functions.spark_partition_id().alias("p"))
-                self._workers = max(1, rows.distinct().count())
+            self._workers = cores_of(self._session_for(None).spark)
         return self._workers
 
     def open(self, source: Any, data: Any, staging: Path, cutoff: int | str | None = None) -> SparkPanel:
@@ -433,7 +428,7 @@ def _wire_of(
         expression, kind = f"c{position}", kinds[position]
         if name == data.time and kind in ("timestamp", "timestamp_ntz", "date"):
             tag = kind
-            expression = _microseconds(expression, kind)
+            expression = microseconds(expression, kind)
         elif kind == "decimal":
             expression = f"CAST({expression} AS DOUBLE)"
         expressions.append(functions.expr(expression).alias(f"c{position}"))
@@ -441,16 +436,25 @@ def _wire_of(
     return by_position.select(*expressions), wire
 
 
-def _microseconds(column: str, kind: str) -> str:
+def microseconds(column: str, kind: str) -> str:
     """SQL for a stamp as int64 microseconds; no session time zone takes part."""
     if kind == "timestamp":
         return f"unix_micros({column})"
     if kind == "date":
         return f"unix_date({column}) * 86400000000L"
-    return _NTZ_MICROSECONDS.format(column)
+    return NTZ_MICROSECONDS.format(column)
 
 
 # -- small things of Spark ---------------------------------------------------------
+
+
+def cores_of(spark: Any) -> int:
+    """How many tasks this session runs at once: Connect does not tell, but a range is cut so."""
+    from pyspark.sql import functions
+
+    with spark_errors("Spark does not answer"):
+        rows = spark.range(0, 1 << 14).select(functions.spark_partition_id().alias("p"))
+        return max(1, int(rows.distinct().count()))
 
 
 def spark_address(path: str) -> str:

@@ -41,6 +41,9 @@ class ModelStore(Protocol):
     def model(self, content_id: str) -> bytes:
         """The stored state of a model."""
 
+    def models(self, content_ids: Iterable[str]) -> Iterable[tuple[str, bytes]]:
+        """The stored states of many models with their names, each once."""
+
 
 class RunStore:
     """The models of a run directory, as a store."""
@@ -58,7 +61,7 @@ class RunStore:
 
     def rows(self, digests: Iterable[bytes]) -> pa.Table:
         """The index rows of many key digests, those that exist."""
-        return self._index.take([self._rows[d] for d in digests if d in self._rows])
+        return self._index.take(pa.array([self._rows[d] for d in digests if d in self._rows], pa.int64()))
 
     def index(self, columns: list[str] | None = None) -> pa.Table:
         """The whole index, one row per series."""
@@ -68,6 +71,11 @@ class RunStore:
         """The stored state of a model."""
         state: bytes = self._states[content_id].as_py()
         return state
+
+    def models(self, content_ids: Iterable[str]) -> Iterable[tuple[str, bytes]]:
+        """The stored states of many models with their names, each once."""
+        for content_id in dict.fromkeys(content_ids):
+            yield content_id, self.model(content_id)
 
 
 class SeriesForecaster:
@@ -106,7 +114,11 @@ class SeriesForecaster:
 
 
 def _with_key(table: Any, values: Mapping[str, Any]) -> Any:
-    if table is None or not isinstance(table, pd.DataFrame):
+    if _is_spark(table):
+        from many_models.engines.together import with_columns
+
+        return with_columns(table, values)
+    if not isinstance(table, pd.DataFrame):
         return table
     missing = {name: value for name, value in values.items() if name not in table.columns}
     return table.assign(**missing) if missing else table
@@ -202,9 +214,9 @@ class ModelSet:
         """The model with this content id."""
         return self._loaded(content_id)
 
-    def state(self, content_id: str) -> bytes:
-        """The stored bytes of the model with this content id."""
-        return self._store.model(content_id)
+    def states(self, content_ids: Iterable[str]) -> dict[str, bytes]:
+        """The stored bytes of the models with these content ids."""
+        return dict(self._store.models(content_ids))
 
     def _load(self, content_id: str) -> SeriesModel:
         return load_series_model(unpack(self._store.model(content_id)))

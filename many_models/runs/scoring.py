@@ -131,11 +131,7 @@ class Scorer:
         self, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
     ) -> pa.Table:
         """See `ModelSet.forecast`; as an Arrow table."""
-        if horizon is not None and horizon < 1:
-            raise DataError(
-                Problem("horizon", str(horizon), "1 or more", "leave it out for the trained horizon")
-            )
-        where = self._checked_where(where or {})
+        where = self.checked(horizon, where)
         newer = {} if history is None else self._by_key(self._canonical(rows_of(history), True), where)
         asked = None if future is None else self._by_key(self._canonical(rows_of(future), False), where)
         levels = tuple(self._models.spec.forecast.quantiles)
@@ -158,7 +154,19 @@ class Scorer:
         rows = "future rows" if asked else "models"
         return Problem("key", shown, f"key values that some of the {rows} have", "correct the key")
 
-    def _checked_where(self, where: Mapping[str, Any]) -> dict[str, Any]:
+    def checked(self, horizon: int | None, where: Mapping[str, Any] | None) -> dict[str, Any]:
+        """The typed key values of `where`.
+
+        Raises
+        ------
+        InputError
+            When the horizon or a key value cannot be.
+        """
+        if horizon is not None and horizon < 1:
+            raise DataError(
+                Problem("horizon", str(horizon), "1 or more", "leave it out for the trained horizon")
+            )
+        where = where or {}
         kinds = [k for k in self._layout.keys if k.name in where]
         typed = (
             SeriesKey.of(where, kinds) if len(kinds) == len(where) else SeriesKey.of(where, self._layout.keys)

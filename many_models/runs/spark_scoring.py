@@ -10,78 +10,118 @@ import pandas as pd
 import pyarrow as pa
 
 from many_models.automl.rows import schemas
-from many_models.engines.together import map_with_models
-from many_models.panel.keys import SeriesKey
+from many_models.engines.together import Asked, as_instants, map_with_models, shown_like, time_kind
+from many_models.errors import DataError, Problem
 from many_models.panel.layout import Layout
+from many_models.runs.scoring import Scorer
+from many_models.runs.tables import Rows
 from many_models.spec import ForecastSpec
 
 if TYPE_CHECKING:
     from many_models.runs.models import ModelSet
 
+INDEX = ("content_id", "status", "reason")
 
-class OneModel:
-    """The store of a single key's model, inside a Spark task."""
 
-    def __init__(self, row: pa.Table, digest: bytes) -> None:
-        self._row = row
-        self._digest = digest
+class SentModels:
+    """The models that came to a Spark task with their keys, as a store."""
+
+    def __init__(self, rows: pa.Table) -> None:
+        self._rows = rows
+        self._places = {digest: row for row, digest in enumerate(rows["digest"].to_pylist())}
+        self._by_content = {name: row for row, name in enumerate(rows["content_id"].to_pylist())}
 
     def find(self, digest: bytes) -> dict[str, Any] | None:
-        """The index row, for this key's digest."""
-        return self._row.to_pylist()[0] if digest == self._digest and self._row.num_rows else None
+        """The index row of a key digest."""
+        row = self._places.get(digest)
+        return None if row is None else self._rows.slice(row, 1).to_pylist()[0]
 
     def rows(self, digests: Iterable[bytes]) -> pa.Table:
-        """The index row, where this key's digest is asked for."""
-        return self._row if self._digest in set(digests) else self._row.slice(0, 0)
+        """The index rows of many key digests, those that exist."""
+        return self._rows.take(pa.array([self._places[d] for d in digests if d in self._places], pa.int64()))
 
     def index(self, columns: list[str] | None = None) -> pa.Table:
-        """The index of one row."""
-        return self._row if columns is None else self._row.select(columns)
+        """The whole index, one row per series."""
+        return self._rows if columns is None else self._rows.select(columns)
 
     def model(self, content_id: str) -> bytes:
-        """The stored state."""
-        state: bytes = self._row["state"][0].as_py()
+        """The stored state of a model."""
+        state: bytes = self._rows["state"][self._by_content[content_id]].as_py()
         return state
+
+    def models(self, content_ids: Iterable[str]) -> Iterable[tuple[str, bytes]]:
+        """The stored states of many models with their names, each once."""
+        for content_id in dict.fromkeys(content_ids):
+            yield content_id, self.model(content_id)
+
+
+class CanonicalScorer(Scorer):
+    """Forecasts from rows that are canonical already, of which there may be none."""
+
+    def _canonical(self, rows: Rows, with_target: bool) -> pd.DataFrame:
+        return rows.frame
 
 
 @dataclass(frozen=True)
-class ForecastOne:
-    """Forecasts the rows of one key with its model, inside a Spark task."""
+class ForecastKeys:
+    """Forecasts the rows of some whole keys with their models, inside a Spark task."""
 
     layout: Layout
     spec: ForecastSpec
     lineage: Mapping[str, Any]
     horizon: int | None
-    index_schema: pa.Schema
-    asked: tuple[str, ...]
 
-    def __call__(self, parts: dict[str, pd.DataFrame], model: pd.DataFrame) -> pa.Table:
-        """The forecast rows of one key."""
+    def __call__(self, frames: dict[str, pd.DataFrame], models: pa.Table) -> pa.Table:
+        """The forecast rows of these keys."""
         from many_models.runs.models import ModelSet
-        from many_models.runs.scoring import Scorer
 
-        names = tuple(k.name for k in self.layout.keys)
-        row = pa.Table.from_pandas(model, schema=self.index_schema, preserve_index=False)
-        digest = b""
-        if row.num_rows:
-            digest = SeriesKey(names, tuple(row[n][0].as_py() for n in names)).digest
-        if "future" in self.asked and "future" not in parts:
-            return schemas(self.layout, self.spec.forecast.quantiles)["forecasts"].empty_table()
-        models = ModelSet(OneModel(row, digest), self.layout, self.spec, self.lineage)
-        return Scorer(models).table(parts.get("history"), parts.get("future"), self.horizon, None)
+        keys = {key: k.name for key, k in zip(self.layout.key_names, self.layout.keys, strict=True)}
+        rows = models.select(["digest", *keys, *INDEX, "state"])
+        store = SentModels(rows.rename_columns([keys.get(name, name) for name in rows.column_names]))
+        scorer = CanonicalScorer(ModelSet(store, self.layout, self.spec, self.lineage))
+        return scorer.table(frames.get("history"), frames.get("future"), self.horizon, None)
 
 
 def forecast_on_spark(
     models: ModelSet, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
 ) -> Any:
-    """The forecasts of the rows asked for as a Spark data frame; see `ModelSet.forecast`."""
-    keys = [k.name for k in models.layout.keys]
-    frames = {name: frame for name, frame in (("history", history), ("future", future)) if frame is not None}
-    for name, value in (where or {}).items():
-        frames = {part: frame.where(frame[f"`{name}`"] == value) for part, frame in frames.items()}
-    index = models.index([*keys, "content_id", "status", "reason"])
-    states = [None if c is None else models.state(c) for c in index["content_id"].to_pylist()]
-    index = index.append_column("state", pa.array(states, pa.binary()))
-    work = ForecastOne(models.layout, models.spec, models.lineage, horizon, index.schema, tuple(frames))
-    schema = schemas(models.layout, models.spec.forecast.quantiles)["forecasts"]
-    return map_with_models(frames, index, keys, work, schema)
+    """The forecasts of the rows asked for as a Spark data frame; see `ModelSet.forecast`.
+
+    Nothing runs until the answer is read, except that the models are read here; the frames never
+    pass through the driver. The time column has the type of the frame's own.
+    """
+    given = {name: frame for name, frame in (("history", history), ("future", future)) if frame is not None}
+    for name, frame in given.items():
+        if not hasattr(frame, "sparkSession"):
+            raise DataError(
+                Problem(
+                    name,
+                    f"a {type(frame).__module__}.{type(frame).__qualname__}",
+                    "a Spark data frame, as the other table is one",
+                    "hand over both tables as Spark data frames, or both as pandas data frames",
+                )
+            )
+    typed = Scorer(models).checked(horizon, where)
+    kind = time_kind(given.get("future", history), models.layout)
+    layout = shown_like(models.layout, kind)
+    work = ForecastKeys(layout, models.spec, models.lineage, horizon)
+    schema = schemas(layout, models.spec.forecast.quantiles)["forecasts"]
+    frames = {name: Asked(frame, with_target=name == "history") for name, frame in given.items()}
+    answer = map_with_models(frames, _sent(models, typed), layout, typed, work, schema)
+    if kind == "timestamp" and layout.time.kind == "timestamp" and layout.time.zone is None:
+        answer = as_instants(answer, ("cutoff", layout.time.name))
+    return answer
+
+
+def _sent(models: ModelSet, where: Mapping[str, Any]) -> pa.Table:
+    """One row per key: digest, canonical key columns, what the index says, and the stored state."""
+    import pyarrow.compute as pc
+
+    names = [k.name for k in models.layout.keys]
+    index = models.index(["digest", *names, *INDEX])
+    for name, value in where.items():
+        index = index.filter(pc.equal(index[name], pa.scalar(value, index.schema.field(name).type)))
+    content_ids = index["content_id"].to_pylist()
+    states = models.states(c for c in content_ids if c is not None)
+    column = pa.array([None if c is None else states[c] for c in content_ids], pa.binary())
+    return index.rename_columns(["digest", *models.layout.key_names, *INDEX]).append_column("state", column)
