@@ -257,8 +257,10 @@ def _greatest(errors: Errors, lags: Lags) -> tuple[Floats, float]:
     if not found:
         raise LearnerError("NOT_CONVERGED", "the likelihood has no value where the search starts")
     found.sort(key=lambda pair: pair[0])
-    tried = [marquardt(errors, x, bounded, FIRST_STEPS) for _, x in found[:RUNNERS]]
-    best, _ = min(tried, key=lambda pair: pair[1])
+    best = found[0][1]
+    if lags.count > 1:
+        tried = [marquardt(errors, x, bounded, FIRST_STEPS) for _, x in found[:RUNNERS]]
+        best, _ = min(tried, key=lambda pair: pair[1])
     return marquardt(errors, best, bounded, MOST_STEPS)
 
 
