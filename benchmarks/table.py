@@ -1,10 +1,11 @@
 """What `make bench` runs: every benchmark, each in a process of its own, and one table of their targets.
 
-    python benchmarks/table.py [--full] [--only SCRIPT ...] [--out FILE]
+    python benchmarks/table.py [--full] [--only SCRIPT ...] [--into FILE]
 
 Without `--full` the others run with `--quick`: small samples, a look in some ten minutes. What they print
-goes to stderr as it comes; the table goes to stdout at the end, and with `--out` the whole goes to a file.
-A benchmark whose data or whose Java is missing is a line of its own that says so.
+goes to stderr as it comes; the table goes to stdout at the end. With `--into docs/benchmarks.md` the table
+and everything that was printed also replace what stands between the two marks in that file. A benchmark
+whose data or whose Java is missing is a line of its own that says so.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from harness import Target
 SCRIPTS = ("startup", "speed", "lookup", "memory", "engines", "accuracy")
 NEED_DATA = ("speed", "engines", "accuracy")
 HERE = Path(__file__).parent
+BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 
 
 def absent(script: str) -> str | None:
@@ -65,14 +67,25 @@ def ran(script: str, full: bool, folder: Path) -> tuple[list[Target], str]:
     return targets, "".join(printed)
 
 
+def marked(path: Path) -> tuple[str, str]:
+    """What stands before and after the two marks in a file."""
+    before, _, rest = path.read_text(encoding="utf-8").partition(BEGIN)
+    _, found, after = rest.partition(END)
+    if not found:
+        raise SystemExit(f"{path}: no lines {BEGIN} and {END} to write between")
+    return before, after
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--full", action="store_true", help="the whole sets; takes an hour or two on 2 cores")
+    parser.add_argument("--full", action="store_true", help="the whole sets; about an hour on 2 cores")
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, help="only these")
-    parser.add_argument("--out", type=Path, help="also write everything that was printed to this file")
+    parser.add_argument("--into", type=Path, help="also write all of it between the marks in this file")
     options = parser.parse_args(argv)
+    if options.into is not None:
+        marked(options.into)  # an hour of work must not end at a missing mark
     head = harness.headline("Targets" if options.full else "Targets, small samples")
     targets, pages = [], []
     with harness.scratch() as folder:
@@ -82,8 +95,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             pages.append(printed)
     table = harness.targets_table(targets)
     print(f"{head}\n{table}", flush=True)
-    if options.out is not None:
-        options.out.write_text("\n".join([head, table, *pages]), encoding="utf-8")
+    if options.into is not None:
+        before, after = marked(options.into)
+        text = "\n".join([head, table, *pages]).strip()
+        options.into.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
     broken = [t for t in targets if t.measured.startswith("failed with exit status")]
     return 1 if broken else 0
 
