@@ -288,7 +288,11 @@ def guarded(command: Callable[[], Any]) -> int:
         output.print_problems(wrong.problems)
         return wrong.exit_code
     except ManyModelsError as trouble:
-        output.message(str(trouble))
+        output.message(str(trouble).strip())
         return trouble.exit_code
     except BrokenPipeError:
         return 0
+    except OSError as trouble:
+        # A full disk, a folder that went away: outside of us, whoever met it.
+        output.message(f"the system refused: {trouble}")
+        return OutsideError.exit_code

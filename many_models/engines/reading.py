@@ -133,7 +133,19 @@ def last_stamp(cutoff: int | str, layout: Layout) -> int:
     DataError
         When the cutoff cannot be read as a time of this layout.
     """
-    stamp = stamp_of(cutoff, layout)
+    try:
+        stamp = stamp_of(cutoff, layout)
+    except DataError:
+        whole = layout.time.kind == "integer"
+        allowed = "a whole number" if whole else "a date or time such as 2024-01-31 or 2024-01-31 13:00"
+        raise DataError(
+            Problem(
+                "cutoff",
+                repr(cutoff),
+                f"{allowed}, as the column {layout.time.name!r} is read",
+                "correct the cutoff",
+            )
+        ) from None
     if layout.time.kind == "integer" or ":" in str(cutoff):
         return stamp
     next_day = to_wall(np.array([stamp], dtype=np.int64), layout.time.zone) + DAY_US

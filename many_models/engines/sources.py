@@ -8,7 +8,7 @@ the nanosecond stamps that pandas writes.
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Literal
 
@@ -62,7 +62,11 @@ class Files:
             if not system.exists(root):
                 raise DataError(_missing(path, system, root))
             names = _inside(system, root) if system.isdir(root) else [root]
-        except (OSError, ImportError, ValueError) as error:
+        except (ImportError, ValueError) as error:
+            raise DataError(
+                Problem(path, str(error), _ALLOWED, "correct data.path, or install what reads such addresses")
+            ) from error
+        except OSError as error:
             raise StorageError(f"{path} cannot be opened: {error}") from error
         return cls(path, root, _format_of(path, names), tuple(names), system)
 
@@ -90,9 +94,37 @@ class Files:
 
         table = self._parquet()
         try:
+            problems = list(self._disagreements(table, columns))
+            if problems:
+                raise DataError(problems)
             return table.to_table(columns=list(columns))
         except (ArrowException, OSError) as error:
             raise self._unreadable(error) from error
+
+    def _disagreements(self, table: Any, columns: Sequence[str]) -> Iterator[Problem]:
+        """What Arrow would repair in silence: text 12 read as the number 12, a column that a file lacks."""
+        first: dict[str, tuple[str, str]] = {}
+        schemas = [(fragment.path, fragment.physical_schema) for fragment in table.get_fragments()]
+        inside = {name for _, schema in schemas for name in schema.names}
+        for path, schema in schemas:
+            # columns of the folders' names (key=value) stand in no file
+            for column in (name for name in columns if name in inside):
+                if column not in schema.names:
+                    having = next(other for other, has in schemas if column in has.names)
+                    yield _lacking(path, column, having)
+                    continue
+                kind = schema.field(column).type
+                family = _family(kind)
+                if family == "null":
+                    continue
+                before, place = first.setdefault(column, (family, path))
+                if before != family:
+                    yield Problem(
+                        column,
+                        f"{kind} in {path}, {before} in {place}",
+                        "one type in all files",
+                        "write all files with the same types",
+                    )
 
     def _parquet(self) -> Any:
         import pyarrow.dataset as dataset
@@ -160,6 +192,21 @@ class Files:
         return DataError(
             Problem(self.path, f"a file that cannot be read as {self.format} ({error})", _ALLOWED, hint)
         )
+
+
+def _family(kind: Any) -> str:
+    """What an Arrow type holds: types of one family can be read as one column without a loss."""
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _family(kind.value_type)
+    if types.is_integer(kind) or types.is_floating(kind) or types.is_decimal(kind):
+        return "number"
+    if types.is_string(kind) or types.is_large_string(kind):
+        return "text"
+    if types.is_timestamp(kind):
+        return "timestamp" if kind.tz is None else "timestamp with a time zone"
+    return str(kind)
 
 
 def _lacking(name: str, column: str, first: str) -> Problem:

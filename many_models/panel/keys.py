@@ -227,7 +227,7 @@ def parse_key(items: Iterable[str], columns: Sequence[KeyColumn]) -> dict[str, K
 
 
 def _not_a_pair(item: str, names: Sequence[str]) -> Problem:
-    if "=" not in item:
+    if "=" not in item and names:
         return Problem(
             "key", repr(item), f"COL=VALUE with COL one of {', '.join(map(repr, names))}", "add the column"
         )

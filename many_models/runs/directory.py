@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from many_models.automl.prior import Prior
 from many_models.automl.rows import FOLDERS, schemas
-from many_models.errors import DataError, LookupFailed, Problem, StorageError
+from many_models.errors import DamagedError, DataError, LookupFailed, Problem, StorageError
 from many_models.panel.layout import Layout
 from many_models.spec import ForecastSpec
 
@@ -122,7 +122,13 @@ class RunDirectory:
         os.replace(hidden, self.path / name)
 
     def read(self, folder: str, columns: list[str] | None = None) -> pa.Table:
-        """The rows of one folder, as far as they are written."""
+        """The rows of one folder, as far as they are written.
+
+        Raises
+        ------
+        DamagedError
+            When a file is not what was written.
+        """
         files = sorted((self.path / folder).glob("part-*.parquet"))
         if not files:
             raise LookupFailed(
@@ -130,7 +136,7 @@ class RunDirectory:
                     str(self.path / folder), "no files", "a folder of a run", "the run directory is not whole"
                 )
             )
-        return pa.concat_tables([pq.read_table(file, columns=columns, partitioning=None) for file in files])
+        return pa.concat_tables([_read_table(file, columns) for file in files])
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Puts `summary.json` in place; the only file that a later command may replace (to register)."""
@@ -157,8 +163,7 @@ class RunDirectory:
                     "the run was interrupted; train again",
                 )
             )
-        summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return summary
+        return self._read_json(SUMMARY)
 
     def spec(self) -> ForecastSpec:
         """The resolved configuration of the run."""
@@ -166,11 +171,28 @@ class RunDirectory:
 
     def layout(self) -> Layout:
         """What the columns of the run's input were."""
-        return Layout.from_dict(json.loads((self.path / LAYOUT).read_text(encoding="utf-8")))
+        return Layout.from_dict(self._read_json(LAYOUT))
 
     def prior(self) -> Prior:
         """What the run knew across series."""
-        return Prior.from_dict(json.loads((self.path / PRIOR).read_text(encoding="utf-8")))
+        return Prior.from_dict(self._read_json(PRIOR))
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        file = self.path / name
+        try:
+            document: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        except OSError as trouble:
+            raise StorageError(f"{file}: cannot be read: {trouble.strerror or trouble}") from trouble
+        except ValueError as trouble:
+            raise DamagedError(f"{file} is not what was written: {trouble}") from trouble
+        return document
+
+
+def _read_table(file: Path, columns: list[str] | None) -> pa.Table:
+    try:
+        return pq.read_table(file, columns=columns, partitioning=None)
+    except (pa.ArrowException, OSError) as trouble:
+        raise DamagedError(f"{file} is not what was written: {trouble}") from trouble
 
 
 def refuse_used(path: str | Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from itertools import pairwise
 
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from many_models import ForecastSpec, check_source, open_models, open_run, train
-from many_models.errors import DataError, InputError, LookupFailed, SpecError
+from many_models.errors import DamagedError, DataError, InputError, LookupFailed, SpecError
 from many_models.runs.bundling import bundle_of_run
 from many_models.runs.directory import RunDirectory
 
@@ -499,6 +500,29 @@ def test_a_file_that_is_not_there_names_what_is(tmp_path):
         train(None, spec_of(path=str(tmp_path / "sale.parquet")), run_dir=tmp_path / "run")
 
 
+def test_files_of_one_folder_that_disagree_are_told(tmp_path):
+    folder = tmp_path / "sales"
+    folder.mkdir()
+    clean().assign(key=12).to_parquet(folder / "a.parquet")
+    clean().assign(key="12").drop(columns="sold").to_parquet(folder / "b.parquet")
+    with pytest.raises(DataError, match=r"string in .*b\.parquet, number in .*a\.parquet") as caught:
+        train(None, spec_of(path=str(folder)), run_dir=tmp_path / "run")
+    assert "no column 'sold'" in str(caught.value)
+
+
+def test_an_address_that_nothing_opens_is_told(tmp_path):
+    with pytest.raises(DataError, match="Protocol not known") as caught:
+        train(None, spec_of(path="nowhere://sales.parquet"), run_dir=tmp_path / "run")
+    assert caught.value.problems[0].where == "nowhere://sales.parquet"
+
+
+@pytest.mark.parametrize("cutoff", ["yesterday", "31.12.2022", "2023-02-30", ""])
+def test_a_cutoff_that_is_no_time_is_told(cutoff, tmp_path):
+    with pytest.raises(DataError, match="such as 2024-01-31") as caught:
+        train(clean(), spec_of(), run_dir=tmp_path / "run", cutoff=cutoff)
+    assert caught.value.problems[0].where == "cutoff"
+
+
 def test_an_empty_parquet_table_has_no_rows(tmp_path):
     schema = pa.schema([("key", pa.string()), ("day", pa.timestamp("us")), ("sold", pa.float64())])
     pq.write_table(schema.empty_table(), tmp_path / "none.parquet")
@@ -515,6 +539,16 @@ def test_a_misspelt_setting_names_the_nearest(tmp_path):
     assert "data.target" in advice["data.traget"]
     assert "forecast.horizon" in advice["forecast.horizn"]
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize("part", ["results", "models", "summary.json", "layout.json"])
+def test_a_run_directory_that_is_damaged_is_told(troubled, part, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(troubled.directory, copy)
+    file = max((copy / part).glob("part-*.parquet")) if (copy / part).is_dir() else copy / part
+    file.write_bytes(file.read_bytes()[:60])
+    with pytest.raises(DamagedError, match=file.name):
+        open_models(copy)
 
 
 def test_a_series_that_only_lacks_a_future_column_is_no_mistake(troubled):
