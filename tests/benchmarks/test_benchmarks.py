@@ -61,14 +61,14 @@ def test_start_is_measured_and_nothing_heavy_is_loaded(tmp_path):
 def test_table_says_which_benchmarks_could_not_run_and_why(tmp_path, monkeypatch):
     monkeypatch.setenv("MANY_MODELS_DATA", str(tmp_path / "nowhere"))
     into = tmp_path / "figures.md"
-    into.write_text("before\n<!-- figures: begin -->\nold\n<!-- figures: end -->\nafter\n")
+    into.write_text("before\n<!-- figures: begin -->\nstale figures\n<!-- figures: end -->\nafter\n")
     page = run("table", "--only", "speed", "--into", into)
     assert "| speed | – | not run: no benchmark data in" in page
     written = into.read_text()
     assert written.startswith("before\n")
     assert written.endswith("after\n")
     assert "not run: no benchmark data in" in written
-    assert "old" not in written
+    assert "stale figures" not in written
 
 
 def test_unknown_set_is_refused_by_name():
