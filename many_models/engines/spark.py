@@ -222,10 +222,11 @@ class SparkPanel:
         tasks = min(len(groups), self._workers * TASKS_PER_CORE)
         numbers = partition_numbers(tasks)
         numbered = self._numbered(groups, [numbers[task] for task in cut_tasks(costs, tasks)])
-        rows = numbered.repartition(tasks, "task").sortWithinPartitions("group")
+        # As many partitions as tasks, and each task's number hashes to a partition of its own.
+        rows = numbered.repartition(tasks, "task")
         run = answers_of(packed.packed, packed.deadline_seconds, self.layout)
         with spark_errors("the Spark job failed"), _tagged(self._spark, tag):
-            table = arrow_of(rows.mapInArrow(run, _ddl(ANSWERS)))
+            table = arrow_of(rows.groupBy("task").applyInPandas(run, _ddl(ANSWERS)))
         return [
             GroupAnswer(group, payload)
             for group, payload in zip(

@@ -1,13 +1,14 @@
 """What runs inside Spark's Python workers: facts, canonical rows, and groups by a guarded child.
 
 The worker itself imports pandas and Arrow, nothing heavier; it keeps one guarded child for its
-life, and that child holds the learners. Everything here takes and gives Arrow record batches.
+life, and that child holds the learners. Everything here takes and gives Arrow batches or frames.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,7 +16,6 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from many_models.engines.base import GroupAnswer
 from many_models.engines.guarded import Child, PackedJob, guard
 from many_models.engines.machine import child_memory_bytes, usable_cores
 from many_models.engines.reading import Table
@@ -27,9 +27,6 @@ Mapping: TypeAlias = Callable[[Batches], Batches]
 
 ANSWERS = pa.schema([("group", pa.int32()), ("payload", pa.binary())])
 FACTS = pa.schema([("facts", pa.string())])
-
-_BATCH_ANSWERS = 100
-_BATCH_BYTES = 4 * 2**20
 
 _child: Child | None = None
 
@@ -99,9 +96,14 @@ def canonical_schema(layout: Layout) -> pa.Schema:
 
 def canonical_of(table: pa.Table, layout: Layout) -> pd.DataFrame:
     """The canonical frame of Arrow rows that hold its columns, with its types, sorted."""
-    columns = {
-        field.name: _values(table.column(field.name), field.type) for field in canonical_schema(layout)
-    }
+    return _sorted(
+        {field.name: _values(table.column(field.name), field.type) for field in canonical_schema(layout)},
+        layout,
+    )
+
+
+def _sorted(columns: dict[str, Any], layout: Layout) -> pd.DataFrame:
+    """The canonical frame of these columns, sorted."""
     t = columns["t"]
     order = np.argsort(t, kind="stable")
     # the rows of one series with one row per stamp, nearly always: time alone sorts them
@@ -122,53 +124,36 @@ def _values(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
     return values
 
 
-def answers_of(packed: bytes, deadline_seconds: float | None, layout: Layout) -> Mapping:
-    """A mapping of canonical rows, sorted by their column `group`, to one row per group: its payload."""
+def answers_of(
+    packed: bytes, deadline_seconds: float | None, layout: Layout
+) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """A function for `applyInPandas`: the canonical rows of one task to one row per group, its payload."""
 
-    def run(batches: Batches) -> Batches:
+    def run(frame: pd.DataFrame) -> pd.DataFrame:
         job = PackedJob(packed, deadline_seconds)
         child = _own_child()
-        answers: list[GroupAnswer] = []
-        for group, table in _groups(batches):
-            answers.append(guard(child, job, group, canonical_of(table, layout)))
-            if (
-                sum(len(answer.payload) for answer in answers) > _BATCH_BYTES
-                or len(answers) == _BATCH_ANSWERS
-            ):
-                yield _batch(answers)
-                answers = []
-        if answers:
-            yield _batch(answers)
+        answers = [
+            guard(child, job, group, _sorted(columns, layout)) for group, columns in _groups(frame, layout)
+        ]
+        return pd.DataFrame(
+            {
+                "group": np.array([answer.group for answer in answers], dtype=np.int32),
+                "payload": [answer.payload for answer in answers],
+            }
+        )
 
     return run
 
 
-def _batch(answers: list[GroupAnswer]) -> pa.RecordBatch:
-    columns = {
-        "group": [answer.group for answer in answers],
-        "payload": [answer.payload for answer in answers],
-    }
-    return pa.RecordBatch.from_pydict(columns, schema=ANSWERS)
-
-
-def _groups(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int, pa.Table]]:
-    """Each group's rows, as soon as they are complete: memory holds one group, not the task."""
-    current: int | None = None
-    parts: list[pa.RecordBatch] = []
-    for batch in batches:
-        groups = batch.column("group").to_numpy(zero_copy_only=False)
-        start = 0
-        while start < len(groups):
-            group = int(groups[start])
-            stop = int(groups.searchsorted(group, side="right"))
-            if group != current:
-                if current is not None:
-                    yield current, pa.Table.from_batches(parts)
-                current, parts = group, []
-            parts.append(batch.slice(start, stop - start))
-            start = stop
-    if current is not None:
-        yield current, pa.Table.from_batches(parts)
+def _groups(frame: pd.DataFrame, layout: Layout) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The canonical columns of each group of a task, in the order of their numbers."""
+    number = frame["group"].to_numpy()
+    order = np.argsort(number, kind="stable")
+    columns = {name: frame[name].to_numpy()[order] for name in layout.columns}
+    number = number[order]
+    bounds = [0, *(np.flatnonzero(np.diff(number)) + 1).tolist(), len(number)]
+    for start, stop in itertools.pairwise(bounds):
+        yield int(number[start]), {name: values[start:stop] for name, values in columns.items()}
 
 
 def _own_child() -> Child:
