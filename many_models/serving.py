@@ -2,6 +2,7 @@
 
 `mlflow.pyfunc.load_model("models:/orange_juice@champion").predict(rows)` gives one answer per row, in
 order; `spark_udf` and `mlflow models serve` call the same. The rows of a series must come in one call.
+What is missing in an answer is null in every column, so that a server writes JSON that all can read.
 """
 
 from __future__ import annotations
@@ -37,8 +38,23 @@ class Served:
                     "rows", type(rows).__name__, "a pandas data frame", "hand over keys, times and covariates"
                 )
             )
-        forecast: pd.DataFrame = self.models.forecast(future=rows)
-        return forecast
+        return _with_nulls(self.models.forecast(future=rows))
+
+
+def _with_nulls(answer: pd.DataFrame) -> pd.DataFrame:
+    """The answer with every missing value as null: MLflow would write NaN and NaT, which are no JSON."""
+    columns: dict[str, pd.Series[Any]] = {}
+    for name, column in answer.items():
+        if not column.isna().any():
+            continue
+        if name == "step":
+            columns[str(name)] = column.astype("Int64")
+        elif pd.api.types.is_float_dtype(column.dtype):
+            columns[str(name)] = column.astype("Float64")
+        else:
+            columns[str(name)] = column.astype(object).where(column.notna(), None)
+    # A column of the user's may bear any name, `self` included: no keyword arguments here.
+    return pd.DataFrame({name: columns.get(str(name), answer[name]) for name in answer.columns})
 
 
 def _load_pyfunc(path: str) -> Served:

@@ -34,8 +34,8 @@ from many_models.registry.session import (
     translated,
 )
 
-ColumnType = Literal["boolean", "integer", "long", "float", "double", "string", "binary", "datetime"]
-"""MLflow's names of column types."""
+ColumnType = Literal["boolean", "integer", "long", "float", "double", "string", "binary", "datetime", "any"]
+"""MLflow's names of column types; `any` is handed on as it comes."""
 
 MODEL_FOLDER = "model"
 """Where a run keeps its model among its artifacts."""
@@ -556,8 +556,15 @@ def _package(line: str) -> str:
 
 def _schema(columns: Iterable[Column]) -> Any:
     from mlflow.types import ColSpec, Schema
+    from mlflow.types import schema
 
-    return Schema([ColSpec(type=c.type, name=c.name, required=c.required) for c in columns])
+    anything: Any = schema.AnyType
+    return Schema(
+        [
+            ColSpec(type=anything() if c.type == "any" else c.type, name=c.name, required=c.required)
+            for c in columns
+        ]
+    )
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -180,7 +180,7 @@ MLFLOW_TYPES: dict[str, ColumnType] = {
 def input_columns(layout: Layout) -> list[Column]:
     """What `predict` takes: keys, time, known covariates."""
     columns: list[Column] = [Column(k.name, MLFLOW_TYPES[k.kind]) for k in layout.keys]
-    columns.append(Column(layout.time.name, _time_type(layout)))
+    columns.append(_input_time(layout))
     for position in layout.role("known"):
         covariate = layout.covariates[position]
         columns.append(Column(covariate.name, MLFLOW_TYPES[covariate.kind], False))
@@ -200,6 +200,18 @@ def output_columns(layout: Layout, spec: ForecastSpec) -> list[Column]:
     columns += [Column(name, "double", False) for name in numbers]
     columns += [Column(name, "string", False) for name in ("learner", "status", "reason", "run_id")]
     return columns
+
+
+def _input_time(layout: Layout) -> Column:
+    """The time column as `predict` takes it.
+
+    MLflow refuses stamps with a zone, and reads text by pandas' guess (01/02 as January): both
+    come to us as they are, and are read as in training.
+    """
+    time = layout.time
+    if time.shown_in is not None or time.text_format not in (None, "iso"):
+        return Column(time.name, "any", False)
+    return Column(time.name, _time_type(layout))
 
 
 def _time_type(layout: Layout) -> ColumnType:
