@@ -346,13 +346,15 @@ def test_a_registry_that_is_down_after_training_names_the_command_that_continues
 def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(here):
     frame = pd.concat([shops(seed).assign(shop=lambda f, s=seed: f["shop"] + 100 * s) for seed in range(40)])
     frame.to_csv(here / "many.csv", index=False)
-    process = start("train", "shops.yaml", "--data", "many.csv", "--run-dir", "stopped", cwd=here)
+    command = ("train", "shops.yaml", "--data", "many.csv", "--run-dir", "stopped")
+    process = start(*command, cwd=here, start_new_session=True)
     results = here / "stopped" / "results"
     deadline = time.monotonic() + 120
     while len(list(results.glob("part-*.parquet"))) < 2 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
+    # a terminal sends it to the whole group, the children included
+    os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "cancelled" in err
@@ -578,6 +580,31 @@ def test_report_writes_the_page_where_asked(run, trained, here):
     assert told.out == "page.html\n"
     assert "</html>" in (here / "page.html").read_text(encoding="utf-8")
     assert run("report", "first").last == "first/report.html"
+
+
+def test_a_table_without_key_columns_from_end_to_end(run, here, trained):
+    frame = shops().query("shop == 2 and item == 'tropicana'").drop(columns=["shop", "item"])
+    frame.to_csv("one.csv", index=False)
+    name = config(
+        here, "one.yaml", ("[shop, item]", "[]"), ("shops.csv", "one.csv"), ("name: shops", "name: one")
+    )
+    told = run("train", name, "--run-dir", "one", "--register", "one")
+    assert told.code == 0, told.err
+    assert told.out.startswith("1 series: 1 TRAINED")
+    for model in ("one", "models:/one@champion"):
+        (record,) = run("find", model, "--json").records
+        assert record["status"] == "TRAINED"
+    pd.read_csv("plan.csv").query("shop == 2 and item == 'tropicana'")[["week", "price"]].to_csv(
+        "ahead.csv", index=False
+    )
+    told = run("forecast", "models:/one@champion", "--future", "ahead.csv", "--out", "one.parquet")
+    assert told.code == 0, told.err
+    answer = pd.read_parquet("one.parquet")
+    assert answer["week"].astype(str).tolist() == pd.read_csv("ahead.csv")["week"].tolist()
+    assert answer["mean"].notna().all()
+    assert "no key columns" in run("find", "one", "shop=2").err
+    assert "no key columns" in run("find", "one", "shop").err
+    assert run("report", "one").code == 0
 
 
 # -- the configurations that ship ----------------------------------------------------
