@@ -65,10 +65,10 @@ def measured(series: int, folder: Path) -> dict[str, Any]:
 def main(argv: Sequence[str] | None = None) -> None:
     parser = harness.arguments(__doc__)
     parser.add_argument(
-        "--sizes", type=int, nargs="+", help="models per version; default 250 2500, with --quick 100 400"
+        "--sizes", type=int, nargs="+", help="models per version; default 250 2500, with --quick 100 1000"
     )
     options = parser.parse_args(argv)
-    sizes = options.sizes or ([100, 400] if options.quick else [250, 2500])
+    sizes = options.sizes or ([100, 1000] if options.quick else [250, 2500])
     print(harness.headline("Look-up in a registered version"), flush=True)
     with harness.scratch() as folder:
         table = pd.DataFrame([measured(series, folder) for series in sizes])
