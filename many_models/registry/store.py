@@ -555,8 +555,7 @@ def _package(line: str) -> str:
 
 
 def _schema(columns: Iterable[Column]) -> Any:
-    from mlflow.types import ColSpec, Schema
-    from mlflow.types import schema
+    from mlflow.types import ColSpec, Schema, schema
 
     anything: Any = schema.AnyType
     return Schema(
