@@ -61,17 +61,12 @@ def test_registered_models_give_the_same(models, plan, registered):
     )
 
 
-def test_pyfunc_answers_row_by_row(models, plan, registered):
+def test_pyfunc_answers_row_by_row(models, plan, registered, monkeypatch):
     import mlflow
 
-    before = mlflow.get_tracking_uri(), mlflow.get_registry_uri()
-    mlflow.set_tracking_uri(registered)
-    mlflow.set_registry_uri(registered)
-    try:
-        served = mlflow.pyfunc.load_model("models:/retail@champion")
-    finally:
-        mlflow.set_tracking_uri(before[0])
-        mlflow.set_registry_uri(before[1])
+    # The environment and not mlflow.set_…: what those set stays for every later test of the process.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", registered)
+    served = mlflow.pyfunc.load_model("models:/retail@champion")
     rows = plan.sample(frac=1, random_state=2)
     answer = served.predict(rows)
     np.testing.assert_array_equal(answer["mean"], models.forecast(future=rows)["mean"])
