@@ -7,7 +7,10 @@ writes the answer with Spark, so that nothing passes through one machine.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import re
 import sys
+from collections.abc import Iterator
 
 from many_models.cli.main import guarded
 
@@ -29,17 +32,42 @@ def forecast(options: argparse.Namespace) -> int:
     from pyspark.sql import SparkSession
 
     from many_models import open_models
+    from many_models.engines.session import spark_errors
+    from many_models.engines.spark import frame_of
+    from many_models.runs.scoring import Scorer
 
-    spark = SparkSession.builder.getOrCreate()
-    future = None if options.future is None else spark.read.parquet(options.future)
-    history = None if options.data is None else spark.read.parquet(options.data)
     models = open_models(options.model)
-    answer = models.forecast(history=history, future=future, horizon=options.horizon)
-    if future is None and history is None:
-        answer = spark.createDataFrame(answer)
-    answer.write.mode("errorifexists").parquet(options.out)
+    spark = SparkSession.builder.getOrCreate()
+    with spark_errors("the forecast failed on Spark"), input_errors():
+        future = None if options.future is None else spark.read.parquet(options.future)
+        history = None if options.data is None else spark.read.parquet(options.data)
+        if future is None and history is None:
+            answer = frame_of(spark, Scorer(models).table(None, None, options.horizon, None))
+        else:
+            answer = models.forecast(history=history, future=future, horizon=options.horizon)
+        answer.write.mode("errorifexists").parquet(options.out)
     print(options.out)
     return 0
+
+
+@contextlib.contextmanager
+def input_errors() -> Iterator[None]:
+    """Tells what Spark says of wrong paths and wrong rows as the user's mistakes that they are."""
+    from pyspark.errors import AnalysisException
+
+    from many_models.errors import DataError, Problem
+
+    try:
+        yield
+    except AnalysisException as error:
+        said = str(error).splitlines()[0]
+        raise DataError(Problem("paths", said, action="correct --future, --data or --out")) from error
+    except Exception as error:
+        # Rows are read in Spark's workers: what is wrong with them comes as text.
+        found = re.search(r"many_models\.errors\.\w*Error: (.+)", str(error))
+        if found is None:
+            raise
+        raise DataError(Problem("rows", found[1], action="correct the rows of --future or --data")) from error
 
 
 if __name__ == "__main__":

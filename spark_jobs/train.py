@@ -12,7 +12,8 @@ from many_models.cli.main import app, guarded
 
 def main(arguments: list[str]) -> int:
     """The exit code of `many-models train --engine spark` with these arguments."""
-    engine = [] if "--engine" in arguments else ["--engine", "spark"]
+    chosen = any(word.split("=")[0] == "--engine" for word in arguments)
+    engine = [] if chosen else ["--engine", "spark"]
     return guarded(lambda: app(["train", *arguments, *engine], standalone_mode=False))
 
 
