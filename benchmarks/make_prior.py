@@ -1,6 +1,6 @@
-"""Makes `many_models/automl/prior.json`: what candidates usually do, and how errors grow, by kind of frequency.
+"""Makes `many_models/automl/prior.json`: how candidates usually do and how errors grow, by kind of frequency.
 
-    python benchmarks/make_prior.py [--series N] [--out FILE]
+    OMP_NUM_THREADS=1 python benchmarks/make_prior.py [--series N] [--out FILE]
 
 Uses the training parts of the sample sets alone (M4 without its test values; the others without
 the horizon that the benchmarks score), so that no figure in the documents saw its own test data.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -20,10 +19,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
-for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(name, "1")
-
 import scores
 
 from many_models.automl.combination import (
@@ -140,6 +135,8 @@ def _roles(frame: pd.DataFrame) -> tuple[list[str], str, str]:
 
 
 def _daily(frame: pd.DataFrame, most: int) -> tuple[pd.DataFrame, ForecastSpec]:
+    # `state` is the name of one of our own columns, which a key may not have.
+    frame = frame.rename(columns=lambda name: f"{name}_key" if name.lower() == "state" else name)
     time = next(c for c in frame if "date" in c.lower())
     keys = [c for c in frame if c not in (time, "quantity", "price")]
     rows = frame.assign(**{time: pd.to_datetime(frame[time])})
@@ -188,8 +185,6 @@ def candidate_priors(studies: list[Study]) -> dict[str, CandidatePrior]:
         relative = relative_log_errors(s.errors)
         if relative.shape[1] < 3:
             continue
-        # A few hopeless fits must not set the prior of a candidate: relative errors are clipped.
-        relative = np.clip(relative, -2.0, 2.0)
         for name, row in zip(s.names, relative, strict=True):
             means.setdefault(name, []).append(float(row.mean()))
             within.setdefault(name, []).append(float(row.var(ddof=1)))

@@ -23,6 +23,9 @@ SHARPNESS = 4.0
 NEGLIGIBLE = 0.02
 """Weights below this are dropped before the refit."""
 
+LARGEST = 2.0
+"""A relative log error counts no further than this; the prior was made with the same limit."""
+
 MOST_MEMBERS = 10
 """An ensemble keeps at most this many members: more cost space and gain nothing measurable."""
 
@@ -37,7 +40,8 @@ def relative_log_errors(errors: Floats) -> Floats:
     top = errors.max(axis=0) if len(errors) else middle
     base = np.where(middle > 0, middle, np.where(top > 0, top, 1.0))
     relative = np.log(np.maximum(errors / base, 1e-3))
-    centred: Floats = relative - np.median(relative, axis=0)
+    # One lucky or hopeless fold says no more than that it was far better or worse.
+    centred: Floats = np.clip(relative - np.median(relative, axis=0), -LARGEST, LARGEST)
     return centred
 
 

@@ -510,8 +510,15 @@ def _failure_findings(trials: Sequence[Trial]) -> list[Finding]:
             failures[trial.candidate.name] = trial.error_code or ""
     if failures:
         text = ", ".join(f"{name} ({code})" for name, code in sorted(failures.items()))
+        # The first folds of a short history are too short for some: nothing that a person has to look at.
+        only_short = set(failures.values()) == {"TOO_SHORT"}
         found.append(
-            finding("CANDIDATE_FAILED", len(failures), message=f"the fallback scored on some folds: {text}")
+            finding(
+                "CANDIDATE_FAILED",
+                len(failures),
+                message=f"the fallback scored on some folds: {text}",
+                severity="info" if only_short else None,
+            )
         )
     if late:
         text = f"no time was left for: {', '.join(sorted(late))}"

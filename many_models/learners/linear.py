@@ -90,7 +90,8 @@ def check_future(future: Future, end: int, known: int) -> None:
     Raises
     ------
     LearnerError
-        `FUTURE_COVARIATES_MISSING` where a known covariate is missing, `NOT_AFTER_HISTORY` for a stamp in the past.
+        `FUTURE_COVARIATES_MISSING` where a known covariate is missing, `NOT_AFTER_HISTORY` for a
+        stamp in the past.
     """
     if len(future) and int(future.ordinals[0]) <= end:
         raise LearnerError("NOT_AFTER_HISTORY", "a stamp that is not after the history")

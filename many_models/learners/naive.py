@@ -122,8 +122,9 @@ class Mean:
     ----------
     earlier, count
         Sum and number of the values before the tail (0 with a window).
-    mean
-        The forecast.
+    mean, skew
+        The forecast's mean, and how far the median of the history lies from it: on sales with
+        promotions the mean of the past is no median of what comes.
     end, tail
         The cutoff, and the values before it that are not in `earlier`.
     """
@@ -132,19 +133,27 @@ class Mean:
     earlier: float
     count: int
     mean: float
+    skew: float
     end: int
     tail: int
 
     kind: ClassVar[str] = "average"
 
     @classmethod
-    def of(cls, window: int, earlier: float, count: int, y: Floats, end: int) -> Mean:
-        """The average after `count` values that sum to `earlier` and then `y` [n]."""
+    def of(
+        cls, window: int, earlier: float, count: int, y: Floats, end: int, skew: float | None = None
+    ) -> Mean:
+        """The average after `count` values that sum to `earlier` and then `y` [n].
+
+        `skew` is that of the fit where `y` is not all of what is averaged.
+        """
         tail = window or min(TAIL, len(y))
         passed = 0 if window else len(y) - tail
         earlier, count = earlier + float(y[:passed].sum()), count + passed
         mean = (earlier + float(y[len(y) - tail :].sum())) / (count + tail)
-        return cls(window, earlier, count, mean, end, tail)
+        if skew is None:
+            skew = float(np.median(y[-window:] if window else y)) - mean
+        return cls(window, earlier, count, mean, skew, end, tail)
 
     @property
     def parameters(self) -> Parameters:
@@ -152,13 +161,15 @@ class Mean:
         return {"window": self.window} if self.window else {}
 
     def predict(self, future: Future) -> Forecast:
-        """The mean at every stamp."""
-        return finite(np.full(len(steps_after(future, self.end)), self.mean))
+        """The mean and the median at every stamp."""
+        stamps = len(steps_after(future, self.end))
+        return finite(np.full(stamps, self.mean), np.full(stamps, self.mean + self.skew))
 
     def update(self, series: Series) -> Mean:
         """The mean with the new values in it."""
         series = newest(series, self.end - self.tail + 1)
-        return Mean.of(self.window, self.earlier, self.count, series.y, series.end)
+        skew = None if self.window else self.skew
+        return Mean.of(self.window, self.earlier, self.count, series.y, series.end, skew)
 
     def state(self) -> State:
         """Sums and counts."""
@@ -169,6 +180,7 @@ class Mean:
             "earlier": self.earlier,
             "count": self.count,
             "mean": self.mean,
+            "skew": self.skew,
             "end": self.end,
             "tail": self.tail,
         }
@@ -286,5 +298,5 @@ class Average:
     def load(self, state: State) -> Mean:
         """The stored model."""
         s = opened(state, "average", STATE_VERSION)
-        sums = float(s["earlier"]), int(s["count"]), float(s["mean"])
+        sums = float(s["earlier"]), int(s["count"]), float(s["mean"]), float(s["skew"])
         return Mean(int(s["window"]), *sums, int(s["end"]), int(s["tail"]))

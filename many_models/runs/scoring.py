@@ -209,7 +209,9 @@ class Scorer:
             for key, part in asked.items():
                 yield key, known.get(key), 0, part
             return
-        known = self._index(None)
+        # One full key is one look-up; anything else reads the index.
+        one = [SeriesKey.of(where, self._layout.keys)] if where and len(where) == len(self._names) else None
+        known = self._index(one)
         chosen = [key for key in known if _matches(key, where)]
         strangers = [key for key in newer if key not in known]
         place = 0

@@ -46,7 +46,8 @@ variances = st.floats(0.01, 2.0)
 @given(st.data())
 def test_weights_agree_with_the_rule_written_out_in_loops(data):
     count, folds = data.draw(st.integers(2, 7)), data.draw(st.integers(0, 6))
-    error = st.floats(0.2, 20.0)
+    # All within a factor of e² of each other: beyond it relative errors are cut.
+    error = st.floats(1.0, 7.0)
     errors = data.draw(
         st.lists(st.lists(error, min_size=folds, max_size=folds), min_size=count, max_size=count)
     )
@@ -91,7 +92,7 @@ def test_one_lucky_fold_cannot_decide_everything():
     errors = np.array([[0.0, 3.0, 3.0], [1.0, 1.0, 1.0], [1.1, 1.1, 1.1]])
     relative = relative_log_errors(errors)
     assert np.isfinite(relative).all()
-    assert relative[0, 0] == pytest.approx(math.log(1e-3))
+    assert relative[0, 0] == -2.0
 
 
 @pytest.mark.parametrize("errors", [np.zeros((3, 2)), np.array([[0.0], [0.0], [5.0]])])
