@@ -12,7 +12,6 @@ import sys
 import warnings
 from pathlib import Path
 
-
 CASES_OF_CONNECT = ("future", "both", "odd")
 """What a session can do to an answer shows in these; times of every kind are asked on classic alone."""
 
