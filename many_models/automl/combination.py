@@ -23,8 +23,8 @@ SHARPNESS = 4.0
 NEGLIGIBLE = 0.02
 """Weights below this are dropped before the refit."""
 
-LARGEST = 2.0
-"""A relative log error counts no further than this; the prior was made with the same limit."""
+LARGEST = 3.0
+"""A relative log error counts no further than this: twenty times better or worse says it all."""
 
 MOST_MEMBERS = 10
 """An ensemble keeps at most this many members: more cost space and gain nothing measurable."""

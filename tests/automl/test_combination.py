@@ -92,7 +92,7 @@ def test_one_lucky_fold_cannot_decide_everything():
     errors = np.array([[0.0, 3.0, 3.0], [1.0, 1.0, 1.0], [1.1, 1.1, 1.1]])
     relative = relative_log_errors(errors)
     assert np.isfinite(relative).all()
-    assert relative[0, 0] == -2.0
+    assert relative[0, 0] == -3.0
 
 
 @pytest.mark.parametrize("errors", [np.zeros((3, 2)), np.array([[0.0], [0.0], [5.0]])])
