@@ -9,6 +9,7 @@
 # COMMAND ----------
 
 # MAGIC %pip install many-models
+# MAGIC %restart_python
 
 # COMMAND ----------
 
@@ -21,12 +22,17 @@ from many_models.datasets import retail
 # Sales of two stores and three items over two years, and the plan for the next four weeks:
 # rows with prices and promotions, but no sales yet.
 frame = retail(stores=2, items=3, periods=104, frequency="W", future=4, seed=7)
-frame.tail(4)
+last = frame.loc[frame["sales"].notna(), "date"].max()
+plan = frame.loc[frame["date"] > last, ["store", "item", "date", "price", "promotion"]]
+frame[frame["date"] <= last].tail(4)
 
 # COMMAND ----------
 
 # MAGIC %md
 # MAGIC ## What identifies a series, what is known ahead
+# MAGIC
+# MAGIC `known` columns are known for the weeks to come, as prices and promotions are once they are planned.
+# MAGIC `mask` says when the shelf was empty: what was sold then is no demand. A misspelt name is refused here, with the nearest one.
 
 # COMMAND ----------
 
@@ -61,14 +67,17 @@ run.summary
 
 # COMMAND ----------
 
+# One row per series: its outcome, the learner that serves it, its score and its skill against seasonal naive.
 run.results()
 
 # COMMAND ----------
 
+# One row per candidate, over all series: how often it has weight, and how it compares with the combination (below 1: better).
 run.leaderboard()
 
 # COMMAND ----------
 
+# What was seen in the data and done about it: nothing is repaired in silence.
 run.findings().groupby(["code", "severity"], as_index=False)["count"].sum()
 
 # COMMAND ----------
@@ -80,11 +89,15 @@ run.plot(**first)
 
 # MAGIC %md
 # MAGIC ## Register all forecasters as one version, find one by its key
+# MAGIC
+# MAGIC Leave `tracking_uri` out to use your own registry: Databricks', or the one in `MLFLOW_TRACKING_URI`.
+# MAGIC In Unity Catalog the name is `catalog.schema.retail`.
 
 # COMMAND ----------
 
-version = run.register("retail", alias="champion", tracking_uri=f"sqlite:///{folder}/mlflow.db")
-models = open_models("models:/retail@champion", tracking_uri=f"sqlite:///{folder}/mlflow.db")
+registry = f"sqlite:///{folder}/mlflow.db"
+version = run.register("retail", alias="champion", tracking_uri=registry)
+models = open_models("models:/retail@champion", tracking_uri=registry)
 key = models.keys().loc[0, ["store", "item"]].to_dict()
 forecaster = models.find(key)
 forecaster.record
@@ -94,11 +107,15 @@ forecaster.record
 # MAGIC %md
 # MAGIC ## Forecast exactly the rows you ask for
 # MAGIC
-# MAGIC Rows with the known covariates in, one answer per row out, in their order.
+# MAGIC Rows with the known covariates in, one answer per row out, in their order. A row that cannot be
+# MAGIC forecast says why in `reason`. Hand over a Spark table, and the answer is a Spark table.
 
 # COMMAND ----------
 
-plan = frame[frame["sales"].isna() & (frame["date"] > frame.loc[frame["sales"].notna(), "date"].max())]
-plan = plan[["store", "item", "date", "price", "promotion"]]
 forecasts = models.forecast(future=plan)
 forecasts.head(8)
+
+# COMMAND ----------
+
+# The same for one key; without rows to answer, its next four weeks by the model that needs no prices.
+forecaster.forecast()

@@ -14,8 +14,10 @@ DAYS = 60
 def clock_frame(times):
     """Two shops over these times, with a price; the last three times have no sales yet."""
     n = len(times)
-    level = 20 + 5 * np.sin(np.arange(n) * 2 * np.pi / 7)
-    part = pd.DataFrame({"when": times, "price": 1 + np.arange(n) % 3 / 10})
+    price = 1 + np.arange(n) % 3 / 10
+    # noise, so that seasonal naive is not perfect; the price explains most of the rest
+    level = 60 - 30 * price + np.random.default_rng(5).normal(0, 1, n)
+    part = pd.DataFrame({"when": times, "price": price})
     shops = [part.assign(shop=shop, sold=level + i) for i, shop in enumerate(["007", "NA"])]
     frame = pd.concat(shops, ignore_index=True)[["shop", "when", "sold", "price"]]
     frame.loc[frame.groupby("shop").cumcount() >= n - 3, "sold"] = np.nan
