@@ -9,38 +9,13 @@ from many_models.learners.base import Candidate, FitContext
 from many_models.learners.table import learner
 from many_models.panel.series import Series
 
+_FAST = ("naive", "seasonal_naive", "drift", "average", "seasonal_average", "theta", "ces", "arx")
+_BALANCED = (*_FAST, "ets", "arima", "elastic_net", "lightgbm")
+
 PRESETS: Mapping[str, tuple[str, ...]] = {
-    "fast": ("naive", "seasonal_naive", "drift", "average", "seasonal_average", "theta", "ces", "arx"),
-    "balanced": (
-        "naive",
-        "seasonal_naive",
-        "drift",
-        "average",
-        "seasonal_average",
-        "theta",
-        "ces",
-        "arx",
-        "ets",
-        "arima",
-        "elastic_net",
-        "lightgbm",
-    ),
-    "best": (
-        "naive",
-        "seasonal_naive",
-        "drift",
-        "average",
-        "seasonal_average",
-        "theta",
-        "ces",
-        "arx",
-        "ets",
-        "arima",
-        "elastic_net",
-        "lightgbm",
-        "auto_arima",
-        "prophet",
-    ),
+    "fast": _FAST,
+    "balanced": _BALANCED,
+    "best": (*_BALANCED, "auto_arima", "prophet"),
 }
 """Learners by preset, cheapest first: when time runs out, the cheap ones have been tried."""
 
