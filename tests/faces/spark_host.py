@@ -50,6 +50,9 @@ def start(kind: str):
 
     builder = SparkSession.builder.config("spark.sql.session.timeZone", "America/New_York")
     if kind == "connect":
+        os.environ["SPARK_TESTING"] = (
+            "1"  # pyspark's way to a free port: another session may hold the usual one
+        )
         return builder.remote("local[2]").getOrCreate()
     builder = builder.master("local[2]").config("spark.ui.enabled", "false")
     return builder.config("spark.sql.shuffle.partitions", "2").getOrCreate()
