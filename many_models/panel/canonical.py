@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 from zoneinfo import ZoneInfo
@@ -624,29 +624,7 @@ def time_array(t: npt.ArrayLike, layout: Layout) -> pa.Array:
     return pa.array(moments, type=pa.int64()).cast(time_type(layout))
 
 
-def restore_time(t: npt.ArrayLike, layout: Layout) -> pd.Series[Any]:
-    """Canonical time [n] in the user's type: timestamps in microseconds, dates, or integers."""
-    moments = np.asarray(t, dtype=np.int64)
-    time = layout.time
-    if time.kind == "integer":
-        return pd.Series(moments, name=time.name)
-    if time.shown_in is None:
-        moments = to_wall(moments, time.zone)
-    stamps = pd.Series(moments.astype("datetime64[us]"), name=time.name)
-    if time.is_date:
-        days = moments.astype("datetime64[us]").astype("datetime64[D]").astype(object)
-        return pd.Series(days, name=time.name, dtype=object)
-    if time.shown_in is None:
-        return stamps
-    return stamps.dt.tz_localize("UTC").dt.tz_convert(time.shown_in)
-
-
 def key_types(layout: Layout) -> list[pa.DataType]:
     """The Arrow type of each key column: int64, string or bool."""
     types = {"integer": pa.int64(), "text": pa.string(), "boolean": pa.bool_()}
     return [types[key.kind] for key in layout.keys]
-
-
-def restore_keys(columns: Mapping[str, Any], layout: Layout) -> dict[str, Any]:
-    """Canonical key columns `k0` … under the user's names."""
-    return {key.name: columns[name] for name, key in zip(layout.key_names, layout.keys, strict=True)}

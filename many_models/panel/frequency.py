@@ -25,7 +25,6 @@ TOLERANCE = 0.05
 
 _ENOUGH = 3
 _SAMPLE = 1_500
-_HOUR_US = 3_600_000_000
 _STEPS: tuple[str, ...] = (
     *("12h", "8h", "6h", "4h", "3h", "2h", "h"),
     *("30min", "20min", "15min", "10min", "5min", "2min", "min"),

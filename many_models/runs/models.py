@@ -100,7 +100,7 @@ class SeriesForecaster:
 
     def forecast(self, horizon: int | None = None, future: Any = None, history: Any = None) -> pd.DataFrame:
         """The forecast of this key; see `ModelSet.forecast`. Key columns may be left out of the tables."""
-        values = dict(zip(self.key.names, self.key.values, strict=True))
+        values = self.key.as_dict()
         answer: pd.DataFrame = self._models.forecast(
             history=_with_key(history, values),
             future=_with_key(future, values),

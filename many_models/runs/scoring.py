@@ -171,7 +171,7 @@ class Scorer:
         typed = (
             SeriesKey.of(where, kinds) if len(kinds) == len(where) else SeriesKey.of(where, self._layout.keys)
         )
-        return dict(zip(typed.names, typed.values, strict=True))
+        return dict(typed.as_dict())
 
     def _canonical(self, rows: Rows, with_target: bool) -> pd.DataFrame:
         if not len(rows.frame):
@@ -339,5 +339,5 @@ def _flags(rows: pd.DataFrame, column: str) -> Bools | None:
 
 
 def _matches(key: SeriesKey, where: Mapping[str, Any]) -> bool:
-    values = dict(zip(key.names, key.values, strict=True))
+    values = key.as_dict()
     return all(values[name] == value for name, value in where.items())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import platform
 import time
 import uuid
@@ -285,8 +284,3 @@ def versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
-
-
-def share_text(share: float | None) -> str:
-    """A share as a person reads it: `87 %`, or a dash where there is none."""
-    return "–" if share is None or math.isnan(share) else f"{100 * share:.0f} %"
