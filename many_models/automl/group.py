@@ -32,7 +32,8 @@ from many_models.automl.training import (
     train_series,
 )
 from many_models.bundle.container import pack
-from many_models.learners.base import Deadline, FeatureSettings, FitContext
+from many_models.features.settings import FeatureSettings
+from many_models.learners.base import Deadline, FitContext
 from many_models.panel.findings import Finding, finding
 from many_models.panel.folds import cutoffs, least_training
 from many_models.panel.keys import SeriesKey

@@ -7,10 +7,11 @@ same order for past and for future rows.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 from many_models.features.rows import Rows
+from many_models.features.settings import FeatureSettings
 from many_models.panel.series import Floats, Series
 
 Style: TypeAlias = Literal["linear", "tree"]
@@ -29,18 +30,14 @@ class Wishes:
         Season length m (1 = none).
     reach
         Steps from the cutoff to the last forecast stamp: gap + horizon.
-    lags, windows, calendar, fourier, holidays
-        The settings of the configuration; None is `auto`.
+    settings
+        What the configuration says.
     """
 
     style: Style
     season: int = 1
     reach: int = 1
-    lags: tuple[int, ...] | None = None
-    windows: tuple[int, ...] | None = None
-    calendar: bool | None = None
-    fourier: int | None = None
-    holidays: tuple[tuple[str, str | None], ...] = ()
+    settings: FeatureSettings = field(default_factory=FeatureSettings)
 
 
 @runtime_checkable

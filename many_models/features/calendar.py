@@ -116,15 +116,15 @@ class Calendar:
     @classmethod
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
         """The fields of this frequency that vary in the training part and came round often enough."""
-        if wishes.calendar is False or not series.grid.has_calendar:
+        if wishes.settings.calendar is False or not series.grid.has_calendar:
             return None
         years = len(series) / series.grid.frequency.steps_per_year
         names = FIELDS_BY_KIND.get(series.grid.frequency.kind, ())
         names = tuple(name for name in names if years * PER_YEAR[name] >= FEWEST_ROUNDS)
-        if wishes.style == "tree" and wishes.calendar is None:
+        if wishes.style == "tree" and wishes.settings.calendar is None:
             names = tuple(name for name in names if name not in NOISY_FOR_TREES)
         if wishes.style == "linear":
-            covered = () if wishes.fourier == 0 else COVERED_BY_WAVES
+            covered = () if wishes.settings.fourier == 0 else COVERED_BY_WAVES
             names = tuple(name for name in names if name in INDICATED and name not in covered)
         if not names:
             return None

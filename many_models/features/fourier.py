@@ -34,14 +34,19 @@ class Fourier:
     @classmethod
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
         """Waves for every season that the training part holds at least twice."""
-        if wishes.style == "tree" and wishes.fourier is None and series.grid.has_calendar:
+        asked = wishes.settings.fourier
+        if wishes.style == "tree" and asked is None and series.grid.has_calendar:
             return None  # calendar fields say the same in numbers that a tree can cut
         seasons = sorted({wishes.season, *series.grid.frequency.seasons} - {0, 1})
         waves: dict[float, tuple[float, int]] = {}
         for season in seasons:
             if len(series) < 2 * season:
                 continue
-            order = auto_order(season, len(series)) if wishes.fourier is None else wishes.fourier
+            order = (
+                auto_order(season, len(series))
+                if wishes.settings.fourier is None
+                else wishes.settings.fourier
+            )
             period = EXACT_YEAR.get(season, float(season))
             for k in range(1, min(order, season // 2) + 1):
                 # The 7th harmonic of a week of hours is the first of a day: once is enough.

@@ -65,13 +65,13 @@ class Holidays:
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
         """The calendars asked for whose counts vary over the training part."""
         grid = series.grid
-        if not wishes.holidays or not grid.has_calendar or grid.frequency.kind == "year":
+        if not wishes.settings.holidays or not grid.has_calendar or grid.frequency.kind == "year":
             return None
-        family = cls(wishes.holidays, grid.frequency.kind == "day")
+        family = cls(wishes.settings.holidays, grid.frequency.kind == "day")
         counts = family.build(Rows.past(series))
         width = 3 if family.around else 1
         varying = counts.min(axis=0) < counts.max(axis=0)
-        pairs = tuple(pair for i, pair in enumerate(wishes.holidays) if varying[i * width])
+        pairs = tuple(pair for i, pair in enumerate(wishes.settings.holidays) if varying[i * width])
         return cls(pairs, family.around) if pairs else None
 
     @property

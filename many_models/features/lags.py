@@ -33,7 +33,7 @@ class Lags:
     @classmethod
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
         """The lags asked for that leave at least half of the training part as rows."""
-        wanted = wishes.lags
+        wanted = wishes.settings.lags
         if wanted is None:
             # One linear coefficient for all steps: only the last value and the last seasons serve it.
             seasons = {*series.grid.frequency.seasons, wishes.season} - {1}

@@ -30,12 +30,12 @@ class Windows:
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
         """The windows asked for that fit in a third of the training part."""
         room = max(1, (len(series) - wishes.reach) // 3)
-        wanted = wishes.windows
+        wanted = wishes.settings.windows
         if wanted is None:
             wanted = (4, wishes.season if wishes.season > 4 else 12)
         widths = tuple(sorted({width for width in wanted if 2 <= width <= room}))
         season = wishes.season if SEASONAL_CYCLES * wishes.season <= len(series) // 2 else 1
-        if wishes.windows == () or not (widths or season > 1):
+        if wishes.settings.windows == () or not (widths or season > 1):
             return None
         return cls(widths, season)
 

@@ -6,7 +6,6 @@
 from many_models.learners.base import (
     Candidate,
     Deadline,
-    FeatureSettings,
     FitContext,
     FittedModel,
     Learner,
@@ -18,7 +17,6 @@ __all__ = [
     "LEARNERS",
     "Candidate",
     "Deadline",
-    "FeatureSettings",
     "FitContext",
     "FittedModel",
     "Learner",

@@ -234,14 +234,7 @@ class Arx:
 
 
 def _plan(series: Series, settings: dict[str, Any], context: FitContext) -> FeaturePlan:
-    wishes = Wishes(
-        "linear",
-        context.season,
-        context.gap + context.horizon,
-        calendar=context.features.calendar,
-        fourier=context.features.fourier,
-        holidays=context.features.holidays,
-    )
+    wishes = Wishes("linear", context.season, context.gap + context.horizon, context.features)
     names = ("fourier", "calendar", "holidays") + (("covariates",) if settings["known"] else ())
     if settings.get("trend"):
         names += ("trend",)

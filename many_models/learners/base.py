@@ -15,6 +15,7 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 
+from many_models.features.settings import FeatureSettings
 from many_models.panel.series import Forecast, Future, Series
 
 Parameters: TypeAlias = Mapping[str, Any]
@@ -47,22 +48,6 @@ class Deadline:
     def passed(self) -> bool:
         """Whether the deadline has passed."""
         return self.seconds_left <= 0
-
-
-@dataclass(frozen=True)
-class FeatureSettings:
-    """The part of the configuration that the regression learners and ARX read.
-
-    `None` means `auto`; an empty tuple or zero means off.
-    """
-
-    lags: tuple[int, ...] | None = None
-    windows: tuple[int, ...] | None = None
-    calendar: bool | None = None
-    fourier: int | None = None
-    holidays: tuple[tuple[str, str | None], ...] = ()
-    """(country, subdivision) pairs."""
-    log: bool | None = None
 
 
 @dataclass(frozen=True)

@@ -131,16 +131,7 @@ class Lesson:
 
 def frame_of(series: Series, parameters: Parameters, context: FitContext, style: Style) -> Frame:
     """The scale and the feature plan for a training part."""
-    wishes = Wishes(
-        style,
-        context.season,
-        context.gap + context.horizon,
-        context.features.lags,
-        context.features.windows,
-        context.features.calendar,
-        context.features.fourier,
-        context.features.holidays,
-    )
+    wishes = Wishes(style, context.season, context.gap + context.horizon, context.features)
     names: tuple[str, ...] = OUTSIDE
     names += HISTORY if parameters["history"] else ()
     names += ("covariates",) if parameters["known"] else ()

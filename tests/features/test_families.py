@@ -16,6 +16,7 @@ from many_models.features.fourier import Fourier
 from many_models.features.holidays import Holidays
 from many_models.features.lags import Lags
 from many_models.features.rows import Rows
+from many_models.features.settings import FeatureSettings
 from many_models.features.trend import Trend
 from many_models.features.windows import Windows
 from many_models.panel.grid import Frequency, Grid
@@ -116,14 +117,16 @@ def test_calendar_fields_that_came_round_too_rarely_are_left_out():
     assert "month" not in Calendar.decide(series_of("D", 400), Wishes("tree")).columns
     assert "month" in Calendar.decide(series_of("D", 1200), Wishes("tree")).columns
     assert Calendar.decide(series_of("YS", 30), Wishes("tree")) is None
-    assert Calendar.decide(series_of("D", 400), Wishes("tree", calendar=False)) is None
+    assert (
+        Calendar.decide(series_of("D", 400), Wishes("tree", settings=FeatureSettings(calendar=False))) is None
+    )
 
 
 def test_an_integer_index_has_no_calendar_but_waves():
     grid = Grid(Frequency.parse("h"), integer=True)
     n = 400
     series = Series(grid, 1, np.ones(n), np.ones(n, bool), np.empty((n, 0)), np.empty((n, 0)), np.empty(0))
-    wishes = Wishes("linear", season=24, holidays=(("US", None),))
+    wishes = Wishes("linear", season=24, settings=FeatureSettings(holidays=(("US", None),)))
     assert Calendar.decide(series, wishes) is None
     assert Holidays.decide(series, wishes) is None
     assert Fourier.decide(series, wishes) is not None
@@ -131,7 +134,7 @@ def test_an_integer_index_has_no_calendar_but_waves():
 
 def test_indicators_leave_one_value_as_the_base():
     series = series_of("D", 100)
-    family = Calendar.decide(series, Wishes("linear", fourier=0))
+    family = Calendar.decide(series, Wishes("linear", settings=FeatureSettings(fourier=0)))
     assert family.columns == tuple(f"day_of_week={d}" for d in range(1, 7))
     table = family.build(Rows.past(series))
     weekday = np.array(
@@ -146,7 +149,9 @@ def test_indicators_leave_one_value_as_the_base():
 )
 def test_holidays_are_counted_inside_the_period(alias, label):
     series = series_of(alias, {"h": 24 * 40}.get(alias, 120), label=label)
-    family = Holidays.decide(series, Wishes("linear", holidays=(("US", None), ("DE", "BY"))))
+    family = Holidays.decide(
+        series, Wishes("linear", settings=FeatureSettings(holidays=(("US", None), ("DE", "BY"))))
+    )
     found = family.build(Rows.past(series))[
         :, [i for i, c in enumerate(family.columns) if c.startswith("holiday_US")]
     ]
@@ -164,7 +169,7 @@ def test_holidays_are_counted_inside_the_period(alias, label):
 
 def test_the_days_around_a_holiday_have_columns_on_daily_series():
     series = series_of("D", 366)
-    family = Holidays.decide(series, Wishes("tree", holidays=(("US", None),)))
+    family = Holidays.decide(series, Wishes("tree", settings=FeatureSettings(holidays=(("US", None),))))
     assert family.columns == ("holiday_US", "holiday_eve_US", "holiday_after_US")
     day, eve, after = family.build(Rows.past(series)).T
     assert np.array_equal(eve[:-1], day[1:])
@@ -173,7 +178,9 @@ def test_the_days_around_a_holiday_have_columns_on_daily_series():
 
 def test_a_country_without_holidays_has_a_stable_code():
     with pytest.raises(LearnerError) as caught:
-        Holidays.decide(series_of("D", 50), Wishes("tree", holidays=(("XX", None),)))
+        Holidays.decide(
+            series_of("D", 50), Wishes("tree", settings=FeatureSettings(holidays=(("XX", None),)))
+        )
     assert caught.value.code == "HOLIDAYS_UNKNOWN"
 
 
@@ -189,8 +196,11 @@ def test_waves_repeat_after_their_period_and_are_not_doubled():
 
 def test_fourier_zero_is_off_and_a_number_is_the_order():
     series = series_of("MS", 60)
-    assert Fourier.decide(series, Wishes("linear", season=12, fourier=0)) is None
-    assert len(Fourier.decide(series, Wishes("linear", season=12, fourier=2)).columns) == 4
+    assert Fourier.decide(series, Wishes("linear", season=12, settings=FeatureSettings(fourier=0))) is None
+    assert (
+        len(Fourier.decide(series, Wishes("linear", season=12, settings=FeatureSettings(fourier=2))).columns)
+        == 4
+    )
 
 
 KNOWN = (

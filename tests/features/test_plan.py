@@ -10,6 +10,7 @@ import pytest
 from many_models.features.base import Family, Wishes
 from many_models.features.plan import FAMILIES, FeaturePlan
 from many_models.features.rows import Rows
+from many_models.features.settings import FeatureSettings
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.series import Covariate, Future, Series
 
@@ -33,7 +34,7 @@ def daily():
     )
 
 
-WISHES = Wishes("linear", season=7, reach=14, holidays=(("US", "CA"),))
+WISHES = Wishes("linear", season=7, reach=14, settings=FeatureSettings(holidays=(("US", "CA"),)))
 
 
 def test_every_family_keeps_the_contract(daily):
@@ -46,7 +47,7 @@ def test_every_family_keeps_the_contract(daily):
 
 @pytest.mark.parametrize("style", ["linear", "tree"])
 def test_a_plan_survives_json_and_builds_the_same_columns(daily, style):
-    wishes = Wishes(style, season=7, reach=14, holidays=(("US", "CA"),))
+    wishes = Wishes(style, season=7, reach=14, settings=FeatureSettings(holidays=(("US", "CA"),)))
     plan = FeaturePlan.decide(daily, wishes, EVERYTHING)
     again = FeaturePlan.from_dict(json.loads(json.dumps(plan.to_dict())))
     assert again == plan
@@ -78,12 +79,16 @@ def test_a_row_is_the_same_with_and_without_its_neighbours(daily):
 
 
 def test_a_plan_without_families_has_no_columns(daily):
-    plan = FeaturePlan.decide(daily, Wishes("linear", fourier=0, calendar=False), ("fourier", "calendar"))
+    plan = FeaturePlan.decide(
+        daily, Wishes("linear", settings=FeatureSettings(fourier=0, calendar=False)), ("fourier", "calendar")
+    )
     assert plan.columns == ()
     assert plan.memory == 0
     assert plan.build(Rows.past(daily)).shape == (1200, 0)
 
 
 def test_settings_switch_families_off(daily):
-    wishes = Wishes("tree", season=7, reach=14, lags=(), windows=(), calendar=False, fourier=0)
+    wishes = Wishes(
+        "tree", season=7, reach=14, settings=FeatureSettings(lags=(), windows=(), calendar=False, fourier=0)
+    )
     assert FeaturePlan.decide(daily, wishes, EVERYTHING).columns == ("trend", "price", "advert")

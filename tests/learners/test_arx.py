@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from many_models.errors import LearnerError
+from many_models.features.settings import FeatureSettings
 from many_models.learners.arx import Arx, auto_lags
-from many_models.learners.base import FeatureSettings, FitContext
+from many_models.learners.base import FitContext
 from many_models.learners.linear import TargetScale, ridge
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.series import Covariate, Future, Series

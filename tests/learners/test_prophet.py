@@ -11,8 +11,9 @@ import pandas as pd
 import pytest
 
 from many_models.errors import LearnerError
+from many_models.features.settings import FeatureSettings
 from many_models.learners import prophet as module
-from many_models.learners.base import Deadline, FeatureSettings, FitContext
+from many_models.learners.base import Deadline, FitContext
 from many_models.learners.table import learner
 from many_models.panel.series import Covariate
 

@@ -9,7 +9,8 @@ from sklearn.linear_model import ElasticNet as ReferenceNet
 
 from many_models.bundle.container import pack
 from many_models.errors import DamagedError, LearnerError
-from many_models.learners.base import FeatureSettings, FitContext
+from many_models.features.settings import FeatureSettings
+from many_models.learners.base import FitContext
 from many_models.learners.regression import (
     ElasticNet,
     LightGBM,
