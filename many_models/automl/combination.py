@@ -45,11 +45,10 @@ def relative_log_errors(errors: Floats) -> Floats:
     return centred
 
 
-def shrunken(relative: Floats, names: Sequence[str], priors: Mapping[str, CandidatePrior]) -> Floats | None:
-    """Shrunken relative errors x̂ [K], or None where the prior knows none of the candidates.
+def beliefs(names: Sequence[str], priors: Mapping[str, CandidatePrior]) -> Floats | None:
+    """μ, σ² between folds and τ² between series of each candidate [3, K]; None where none is known.
 
-    x̂ = μ + λ (x̄ − μ) with λ = τ² / (τ² + σ² / folds), 0 without folds. A candidate that the
-    prior does not know is taken to be middling, with the variances that are usual.
+    A candidate that the prior does not know is taken to be middling, with the variances that are usual.
     """
     known = [priors[name] for name in names if name in priors]
     if not known:
@@ -60,12 +59,19 @@ def shrunken(relative: Floats, names: Sequence[str], priors: Mapping[str, Candid
         float(np.median([p.series_variance for p in known])),
     )
     chosen = [priors.get(name, usual) for name in names]
-    mean = np.array([p.mean for p in chosen])
+    return np.array([[p.mean, p.fold_variance, p.series_variance] for p in chosen]).T
+
+
+def shrunken(relative: Floats, believed: Floats) -> Floats:
+    """Shrunken relative errors x̂ [K] from `relative_log_errors` [K, F] and `beliefs` [3, K].
+
+    x̂ = μ + λ (x̄ − μ) with λ = τ² / (τ² + σ² / folds), 0 without folds.
+    """
+    mean: Floats = believed[0]
+    fold_variance, series_variance = believed[1:]
     folds = relative.shape[1]
     if folds == 0:
         return mean
-    fold_variance = np.array([p.fold_variance for p in chosen])
-    series_variance = np.array([p.series_variance for p in chosen])
     trust = series_variance / np.maximum(series_variance + fold_variance / folds, 1e-12)
     level: Floats = mean + trust * (relative.mean(axis=1) - mean)
     return level
@@ -94,25 +100,21 @@ def candidate_weights(
         `auto` is the rule above (without a prior, 1 / error^p with p = min(4, values / 16));
         `best` gives everything to one; `mean` and `median` count all alike.
     """
-    return relative_weights(relative_log_errors(errors), names, priors, values, combine)
+    return relative_weights(relative_log_errors(errors), beliefs(names, priors), values, combine)
 
 
 def relative_weights(
-    relative: Floats,
-    names: Sequence[str],
-    priors: Mapping[str, CandidatePrior],
-    values: int,
-    combine: Combine = "auto",
+    relative: Floats, believed: Floats | None, values: int, combine: Combine = "auto"
 ) -> Floats:
-    """Weights [K] as `candidate_weights` gives them, from `relative_log_errors` [K, F].
+    """Weights [K] as `candidate_weights` gives them, from `relative_log_errors` [K, F] and `beliefs`.
 
     What a fold says does not depend on the other folds: to leave one out, leave out its column.
     """
-    count = len(names)
+    count = len(relative)
     if combine in ("mean", "median") or count == 1:
         return np.full(count, 1.0 / count)
-    level = shrunken(relative, names, priors)
-    if level is not None:
+    if believed is not None:
+        level = shrunken(relative, believed)
         logits = -SHARPNESS * level
     elif relative.shape[1]:
         level = relative.mean(axis=1)

@@ -27,7 +27,7 @@ from many_models.automl.training import (
     SHORTEST,
     Bounds,
     Trained,
-    geometric_mean,
+    geometric_means,
     train_fallback,
     train_series,
 )
@@ -455,10 +455,7 @@ def _add_leaderboard(rows: GroupRows, key: SeriesKey, trained: Trained) -> None:
                 json.dumps({"members": int(np.count_nonzero(trained.weights))}),
             ],
             "score": _nullable(
-                [
-                    *(geometric_mean(row) if ok else None for row, ok in zip(scores, usable, strict=True)),
-                    trained.score,
-                ]
+                [*np.where(usable, geometric_means(scores), np.nan).tolist(), trained.score]
             ),
             "score_std": [*spread, None],
             "weight": [*(float(w) for w in trained.weights), None],

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from statistics import NormalDist
 from typing import Any
@@ -65,26 +65,37 @@ class ErrorShape:
     def step_quantiles(self, leads: Floats, levels: tuple[float, ...]) -> Floats:
         """Standardised residual quantiles [len(leads), len(levels)], not crossing."""
         # Beyond the last lead errors are taken to grow as those of a random walk do.
-        return self._read(np.asarray(self.steps, dtype=np.float64), leads, levels, 0.5)
+        return self._read(self.steps, leads, levels, 0.5)
 
     def total_quantiles(self, leads: Floats, levels: tuple[float, ...]) -> Floats:
         """Standardised quantiles of the error of the sum over the first leads [len(leads), len(levels)]."""
         # Sums of errors grow with the root of their number where errors are independent, and with
         # its 1.5th power where they are a random walk: halfway between.
-        return self._read(np.asarray(self.totals, dtype=np.float64), leads, levels, 1.0)
+        return self._read(self.totals, leads, levels, 1.0)
 
-    def _read(self, table: Floats, leads: Floats, levels: tuple[float, ...], power: float) -> Floats:
+    def _read(
+        self, table: tuple[tuple[float, ...], ...], leads: Floats, levels: tuple[float, ...], power: float
+    ) -> Floats:
         wanted = np.asarray(leads, dtype=np.float64)
         knots = np.asarray(self.leads, dtype=np.float64)
-        # Between two levels the table is read on the normal scale, where quantiles are nearly straight.
-        probit = NormalDist().inv_cdf
-        have = np.array([probit(q) for q in self.levels])
-        want = np.array([probit(q) for q in levels])
-        by_level = np.stack([_line(want, have, row) for row in table])
+        by_level = _at_levels(table, self.levels, levels)
         inside = np.clip(wanted, knots[0], knots[-1])
         read = np.stack([np.interp(inside, knots, by_level[:, j]) for j in range(len(levels))], axis=1)
         growth = np.maximum(wanted / knots[-1], 1.0) ** power
         return np.maximum.accumulate(read * growth[:, None], axis=1)
+
+
+@lru_cache(maxsize=64)
+def _at_levels(
+    table: tuple[tuple[float, ...], ...], have: tuple[float, ...], want: tuple[float, ...]
+) -> Floats:
+    """The table at other levels [len(table), len(want)]; the same for every series of a run."""
+    # Between two levels it is read on the normal scale, where quantiles are nearly straight.
+    probit = NormalDist().inv_cdf
+    knots, wanted = (np.array([probit(q) for q in levels]) for levels in (have, want))
+    read = np.stack([_line(wanted, knots, np.array(row)) for row in table])
+    read.flags.writeable = False
+    return read
 
 
 def _line(x: Floats, knots: Floats, values: Floats) -> Floats:

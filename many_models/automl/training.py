@@ -12,6 +12,7 @@ import numpy.typing as npt
 from many_models.automl.candidates import series_candidates
 from many_models.automl.combination import (
     Combine,
+    beliefs,
     combined,
     relative_log_errors,
     relative_weights,
@@ -153,13 +154,21 @@ class Trained:
 
 def geometric_mean(errors: Floats) -> float:
     """The geometric mean of fold errors [F], NaN left out; zeros count as a thousandth of the largest."""
-    kept = errors[np.isfinite(errors)]
-    if kept.size == 0:
-        return float("nan")
-    top = kept.max()
-    if top <= 0:
-        return 0.0
-    return float(np.exp(np.log(np.maximum(kept, 1e-3 * top)).mean()))
+    return float(geometric_means(errors[None, :])[0])
+
+
+def geometric_means(errors: Floats) -> Floats:
+    """The geometric mean of each row of fold errors [K, F] -> [K], as `geometric_mean` has it."""
+    known = np.isfinite(errors)
+    kept = np.where(known, errors, 0.0)
+    top = kept.max(axis=1, initial=0.0)
+    floor = np.where(top > 0, 1e-3 * top, 1.0)
+    logs = np.where(known, np.log(np.maximum(kept, floor[:, None])), 0.0)
+    count = known.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        means: Floats = np.where(top > 0, np.exp(logs.sum(axis=1) / np.maximum(count, 1)), 0.0)
+    means[count == 0] = np.nan
+    return means
 
 
 def train_fallback(
@@ -306,6 +315,20 @@ def _naive_errors(folds: Folds, context: FitContext, metric: str) -> Floats:
     return fold_errors(metric, folds, folds.fallback_mean, folds.fallback_median, context)
 
 
+@dataclass(frozen=True)
+class _Field:
+    """Candidates that are weighed against each other: their places [K], and what the prior says of them."""
+
+    places: npt.NDArray[np.bool_]
+    believed: Floats | None
+
+    @classmethod
+    def of(cls, places: npt.NDArray[np.bool_], names: Sequence[str], prior: KindPrior) -> _Field:
+        """The field of the candidates at `places`."""
+        named = [name for name, place in zip(names, places, strict=True) if place]
+        return cls(places, beliefs(named, prior.candidates))
+
+
 def _choose(
     usable: Sequence[Trial],
     scores: Scores,
@@ -316,14 +339,13 @@ def _choose(
 ) -> _Choice:
     names = [t.candidate.name for t in usable]
     free = np.array([not t.candidate.uses_known for t in usable])
-    everyone = np.ones(len(usable), dtype=bool)
+    everyone = _Field.of(np.ones(len(usable), dtype=bool), names, prior)
     values = int(np.isfinite(folds.actual).sum())
 
-    def weigh(among: npt.NDArray[np.bool_], relative: Floats, most: int | None = None) -> Floats:
+    def weigh(field: _Field, relative: Floats, most: int | None = None) -> Floats:
         weights = np.zeros(len(usable))
-        if among.any():
-            picked = [n for n, a in zip(names, among, strict=True) if a]
-            weights[among] = relative_weights(relative, picked, prior.candidates, values, plan.combine)
+        if field.places.any():
+            weights[field.places] = relative_weights(relative, field.believed, values, plan.combine)
             # The mean and the median are of all candidates.
             if plan.combine in ("auto", "best"):
                 weights = without_negligible(weights, most)
@@ -331,10 +353,10 @@ def _choose(
 
     errors = relative_log_errors(scores.ranking)
     weights, standby = weigh(everyone, errors), np.zeros(len(usable))
-    free_errors = errors
+    free_errors, spared = errors, everyone
     if (weights * ~free).any() and free.any():
-        free_errors = relative_log_errors(scores.ranking[free])
-        standby = weigh(free, free_errors, STANDBY_MEMBERS)
+        free_errors, spared = relative_log_errors(scores.ranking[free]), _Field.of(free, names, prior)
+        standby = weigh(spared, free_errors, STANDBY_MEMBERS)
     count = len(folds.cutoffs)
     means, medians = np.array([t.mean for t in usable]), np.array([t.median for t in usable])
     mean, median, other = (np.empty_like(folds.actual) for _ in range(3))
@@ -343,7 +365,7 @@ def _choose(
         mean[f] = combined(means[:, f], held_out, plan.combine)
         median[f] = combined(medians[:, f], held_out, plan.combine)
         if standby.any():
-            rest = weigh(free, np.delete(free_errors, f, axis=1), STANDBY_MEMBERS)
+            rest = weigh(spared, np.delete(free_errors, f, axis=1), STANDBY_MEMBERS)
             other[f] = combined(medians[:, f], rest, plan.combine)
     reported = fold_errors(scores.metric, folds, mean, median, context) if count else np.array([])
     ranking = RANKS_ALIKE.get(scores.metric, scores.metric)

@@ -228,37 +228,54 @@ def _inflated(payload: bytes, size: int) -> bytes:
 # --- state to header -------------------------------------------------------------------------
 
 
-def _to_json(value: Any, sections: dict[str, list[npt.NDArray[Any]]], where: str, depth: int) -> Any:
+_PLAIN = frozenset({type(None), bool, str})
+
+
+def _to_json(value: Any, sections: dict[str, list[npt.NDArray[Any]]], where: _Path, depth: int) -> Any:
     """What stands in the header for `value`; its arrays are appended to `sections`."""
-    if value is None or isinstance(value, (bool, str)):
-        return str(value) if isinstance(value, str) else value
+    kind = type(value)
+    if kind in _PLAIN or (kind is float and math.isfinite(value)):
+        return value
+    if isinstance(value, str):
+        return str(value)
     if isinstance(value, np.ndarray):
         return _array_reference(value, sections, where)
     if isinstance(value, np.bool_):
         return bool(value)
     if isinstance(value, (int, np.integer)):
         if int(value) not in _INTEGERS:
-            raise TypeError(f"{where}: the integer {value} has more than 64 bits")
+            raise TypeError(f"{_shown(where)}: the integer {value} has more than 64 bits")
         return int(value)
     if isinstance(value, (float, np.floating)):
         number = float(value)
         return number if math.isfinite(number) else {"$f": repr(number)}
     if isinstance(value, (dict, list, tuple)):
         if depth >= DEFAULT_LIMITS.max_depth:
-            raise ValueError(f"{where}: deeper than {DEFAULT_LIMITS.max_depth} levels")
+            raise ValueError(f"{_shown(where)}: deeper than {DEFAULT_LIMITS.max_depth} levels")
         if isinstance(value, dict):
             return {
-                _escaped(key): _to_json(value[key], sections, f"{where}.{key}", depth + 1)
+                _escaped(key): _to_json(value[key], sections, (where, key), depth + 1)
                 for key in _sorted_keys(value, where)
             }
-        return [_to_json(item, sections, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
-    raise TypeError(f"{where}: {type(value).__name__} is neither a JSON value nor an array")
+        return [_to_json(item, sections, (where, i), depth + 1) for i, item in enumerate(value)]
+    raise TypeError(f"{_shown(where)}: {kind.__name__} is neither a JSON value nor an array")
 
 
-def _sorted_keys(mapping: dict[Any, Any], where: str) -> list[str]:
+_Path: TypeAlias = "tuple[Any, str | int] | str"
+"""Where a value stands: what it stands in, and its key or place there. Written out only in messages."""
+
+
+def _shown(where: _Path) -> str:
+    if isinstance(where, str):
+        return where
+    above, last = where
+    return f"{_shown(above)}[{last}]" if isinstance(last, int) else f"{_shown(above)}.{last}"
+
+
+def _sorted_keys(mapping: dict[Any, Any], where: _Path) -> list[str]:
     for key in mapping:
         if not isinstance(key, str):
-            raise TypeError(f"{where}: the key {key!r} is not text")
+            raise TypeError(f"{_shown(where)}: the key {key!r} is not text")
     return sorted(mapping)
 
 
@@ -267,14 +284,14 @@ def _escaped(key: str) -> str:
 
 
 def _array_reference(
-    array: npt.NDArray[Any], sections: dict[str, list[npt.NDArray[Any]]], where: str
+    array: npt.NDArray[Any], sections: dict[str, list[npt.NDArray[Any]]], where: _Path
 ) -> dict[str, Any]:
     little = array.dtype.newbyteorder("<")
     code = _CODES.get(little)
     if code is None:
-        raise TypeError(f"{where}: an array of {array.dtype}; allowed: {[str(k) for k in _CODES]}")
+        raise TypeError(f"{_shown(where)}: an array of {array.dtype}; allowed: {[str(k) for k in _CODES]}")
     if array.ndim > _MAX_AXES:
-        raise TypeError(f"{where}: an array of {array.ndim} axes; at most {_MAX_AXES} are allowed")
+        raise TypeError(f"{_shown(where)}: an array of {array.ndim} axes; at most {_MAX_AXES} are allowed")
     sections[code].append(np.asarray(array, dtype=little).reshape(-1))
     shape = array.shape[0] if array.ndim == 1 else list(array.shape)
     return {"$a": [code, shape]}

@@ -200,7 +200,8 @@ class SparkPanel:
                     flights.append((wave, threads.submit(self._wave, wave, packed, tag)))
                 wave, flight = flights.popleft()
                 answers = flight.result()
-                pace.done(sum(costs[group] for group in wave), time.monotonic() - landed)
+                size = sum(len(answer.payload) for answer in answers)
+                pace.done(sum(costs[group] for group in wave), time.monotonic() - landed, size)
                 landed = time.monotonic()
                 _check_accounts(wave, answers)
                 yield answers

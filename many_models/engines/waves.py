@@ -15,6 +15,11 @@ TASKS_PER_CORE = 6
 """So many tasks per core even out what the predictions got wrong, and cost little."""
 
 WAVE_SECONDS = 40.0
+"""A kill loses at most the waves in flight, and short waves cost more than they do."""
+
+WAVE_BYTES = 12 * 2**20
+"""What a wave's answers may weigh: the driver holds three waves, two in flight and one that it writes."""
+
 GROUP_COST_ROWS = 100
 """What a group costs whatever its length, in rows."""
 
@@ -53,11 +58,13 @@ class Pace:
     _last: float = 0.0
     _done: float = 0.0
     _seconds: float = 0.0
+    _bytes: int = 0
 
-    def done(self, cost: float, seconds: float) -> None:
-        """Notes that a wave of this cost came back `seconds` after the one before."""
+    def done(self, cost: float, seconds: float, size: int = 0) -> None:
+        """Notes that a wave of this cost came back `seconds` after the one before, with `size` bytes."""
         self._done += cost
         self._seconds += seconds
+        self._bytes += size
 
     def take(self, costs: Sequence[int]) -> int:
         """How many of the next groups, with these costs in their order, the next wave holds."""
@@ -73,6 +80,7 @@ class Pace:
         if self._done:
             wanted = WAVE_SECONDS * self._done / max(self._seconds, 1e-3)
             wanted = min(wanted, self._last * _FASTEST_GROWTH)
+            wanted = min(wanted, WAVE_BYTES * self._done / max(self._bytes, 1))
         running = np.cumsum(costs)
         if len(running) and running[-1] <= 1.5 * wanted:  # no crumbs
             return min(len(costs), _NO_MORE_THAN)

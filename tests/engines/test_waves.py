@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from many_models.engines.waves import Pace, cost_of, cut_tasks, partition_numbers
+from many_models.engines.waves import WAVE_BYTES, Pace, cost_of, cut_tasks, partition_numbers
 
 
 @given(some.lists(some.integers(1, 1000), min_size=1, max_size=60), some.integers(1, 9))
@@ -66,3 +66,13 @@ def test_a_slow_wave_is_followed_by_a_smaller_one():
     first = pace.take([100] * 1000)
     pace.done(100 * first, seconds=160.0)
     assert pace.take([100] * 1000) == 4
+
+
+def test_waves_of_heavy_answers_are_smaller():
+    pace, waiting, heaviest = Pace(cores=4), [100] * 20_000, 0
+    while waiting:
+        count = pace.take(waiting)
+        heaviest = max(heaviest, count * 50_000)
+        pace.done(100 * count, seconds=0.001 * count, size=50_000 * count)
+        waiting = waiting[count:]
+    assert heaviest <= 1.5 * WAVE_BYTES
