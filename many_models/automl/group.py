@@ -293,7 +293,7 @@ def _bounds(prepared: Prepared, spec: ForecastSpec) -> Bounds:
     low, high = spec.forecast.min, spec.forecast.max
     if low == "auto":
         low = 0.0 if bool((prepared.y[prepared.observed] >= 0).all()) else None
-    return Bounds(low, None if high == "auto" else high)
+    return Bounds(low, None if high == "auto" else high, spec.forecast.integer)
 
 
 def _plan(prepared: Prepared, spec: ForecastSpec) -> SeriesPlan:

@@ -89,3 +89,13 @@ def bounded(values: Floats, low: float | None, high: float | None) -> Floats:
     if low is None and high is None:
         return values
     return np.clip(values, low, high)
+
+
+def whole(quantiles: Floats, low: float | None, high: float | None) -> Floats:
+    """Quantiles of a count from continuous ones, within the bounds: whole numbers, in the same order.
+
+    Each is the smallest whole number whose probability reaches the level, where n stands for
+    everything from n - 1/2 to n + 1/2: the nearest one, and of two as near the lower.
+    """
+    nearest: Floats = np.ceil(quantiles - 0.5) + 0.0
+    return bounded(nearest, None if low is None else np.ceil(low), None if high is None else np.floor(high))

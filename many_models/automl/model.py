@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from many_models.automl.combination import Combine, combined
 from many_models.automl.evaluation import believable, check_forecast, fit_fallback, predict_candidate
-from many_models.automl.intervals import bounded, recency_scale, step_quantiles
+from many_models.automl.intervals import bounded, recency_scale, step_quantiles, whole
 from many_models.errors import DamagedError, LearnerError, LookupFailed
 from many_models.learners.base import Candidate, FitContext, FittedModel, State
 from many_models.learners.table import learner
@@ -95,6 +95,8 @@ class SeriesModel:
         The believable range of forecasts, taken from the whole history: a tail of zeros says little.
     naive_season
         Season of the seasonal naive of last resort.
+    integer
+        Whether the target is a count, so that quantiles are whole numbers; the mean is not.
     """
 
     label: str
@@ -111,6 +113,7 @@ class SeriesModel:
     bands: Bands
     low: float | None
     high: float | None
+    integer: bool = False
 
     @property
     def uses_known(self) -> bool:
@@ -153,7 +156,7 @@ class SeriesModel:
         for i in np.flatnonzero(self.steps(future.ordinals) > self.horizon):
             # A reason that explains a status is kept.
             reason[i] = "BEYOND_HORIZON" if status[i] == "TRAINED" else reason[i] or "BEYOND_HORIZON"
-        mean, quantiles = bounded(mean, self.low, self.high), bounded(quantiles, self.low, self.high)
+        mean, quantiles = bounded(mean, self.low, self.high), self._within(quantiles, 1)
         if closed is not None:
             mean, quantiles = np.where(closed, 0.0, mean), np.where(closed[:, None], 0.0, quantiles)
         return SeriesForecast(
@@ -165,10 +168,14 @@ class SeriesModel:
         lead = np.array([float(steps + self.gap)])
         size = self.bands.standby_scale if standby else self.bands.scale
         spread = self.bands.at(lead, self.bands.totals)[0] * size
-        count = mean[:steps].size
+        return self._within(mean[:steps].sum() + spread, mean[:steps].size)
+
+    def _within(self, quantiles: Floats, count: int) -> Floats:
+        """Quantiles of a sum over `count` steps, within its bounds, and whole where the target is."""
         low = None if self.low is None else self.low * count
         high = None if self.high is None else self.high * count
-        return bounded(mean[:steps].sum() + spread, low, high)
+        kept = bounded(quantiles, low, high)
+        return whole(kept, low, high) if self.integer else kept
 
     def _answer(self, future: Future, standby: bool) -> tuple[Forecast, str, str | None]:
         """The forecast by the ensemble or its stand-by, who made it, and why not the one asked for."""
@@ -245,6 +252,7 @@ class SeriesModel:
             "levels": list(self.levels),
             "low": self.low,
             "high": self.high,
+            "integer": self.integer,
             "bands": {
                 "scale": self.bands.scale,
                 "standby_scale": self.bands.standby_scale,
@@ -338,6 +346,7 @@ def load_series_model(state: State) -> SeriesModel:
             ),
             state["low"],
             state["high"],
+            bool(state.get("integer", False)),
         )
     except LookupFailed as trouble:
         raise DamagedError(

@@ -194,6 +194,7 @@ class Bounds:
 
     low: float | None
     high: float | None
+    integer: bool = False
 
 
 def train_series(
@@ -494,6 +495,7 @@ def _series_model(
         bands,
         bounds.low,
         bounds.high,
+        bounds.integer,
     )
 
 

@@ -97,15 +97,15 @@ def nothing(action: str) -> Allowed:
     return Allowed("null", check, {"type": "null"})
 
 
-def only_false(action: str) -> Allowed:
-    """Only false; `action` says what to do instead."""
+def switch() -> Allowed:
+    """True or false."""
 
     def check(value: Any) -> bool:
-        if value is not False:
-            raise refuse(value, action)
-        return False
+        if not isinstance(value, bool):
+            raise refuse(value, did_you_mean(value, ("true", "false")))
+        return value
 
-    return Allowed("false", check, {"const": False})
+    return Allowed("true | false", check, {"type": "boolean"})
 
 
 def choice(*words: str) -> Allowed:

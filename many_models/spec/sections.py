@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -25,6 +26,7 @@ from many_models.spec.allowed import (
     number,
     only_false,
     shown,
+    switch,
     text,
 )
 from many_models.spec.learner_names import LEARNER_NAMES
@@ -203,6 +205,9 @@ QUANTILE_LIST = listing(
 QUANTILES = Allowed(QUANTILE_LIST.text, _levels, QUANTILE_LIST.schema)
 
 LONGEST_HORIZON = 100_000
+STEPS = integer(1, LONGEST_HORIZON)
+STEPS_LEFT_OUT = integer(0, LONGEST_HORIZON)
+TOTALS = listing(STEPS, "a list of whole numbers, 1 to horizon", ordered=True)
 
 
 class ForecastSettings(Part):
@@ -210,12 +215,12 @@ class ForecastSettings(Part):
 
     section: ClassVar[str] = "forecast"
 
-    horizon: Annotated[int, integer(1, LONGEST_HORIZON)] = Field(description="How many steps are forecast.")
+    horizon: Annotated[int, STEPS] = Field(description="How many steps are forecast.")
     quantiles: Annotated[tuple[float, ...], QUANTILES] = Field(
         default=(0.1, 0.5, 0.9),
         description="The quantiles to forecast; 0.5, the median, is added where it is missing.",
     )
-    gap: Annotated[int, integer(0, LONGEST_HORIZON)] = Field(
+    gap: Annotated[int, STEPS_LEFT_OUT] = Field(
         default=0,
         description="Steps left out between the cutoff and the first forecast; step counts start after them.",
     )
@@ -232,9 +237,12 @@ class ForecastSettings(Part):
     max: Annotated[float | Auto | None, null_or(either(AUTO, ANY_NUMBER))] = Field(
         default="auto", description="No forecast is above it; auto and null = no bound."
     )
-    totals: Annotated[
-        Integers, listing(integer(1, LONGEST_HORIZON), "a list of whole numbers, 1 to horizon", ordered=True)
-    ] = Field(
+    integer: Annotated[bool, switch()] = Field(
+        default=False,
+        description="The target is a count: quantiles and totals are rounded to whole numbers; `mean` stays "
+        "the expected value, and scores are taken before rounding.",
+    )
+    totals: Annotated[Integers, TOTALS] = Field(
         default=(),
         description="Also forecast the distribution of the sum over the first so many steps (lead-time "
         "demand).",
@@ -253,6 +261,18 @@ class ForecastSettings(Part):
         if isinstance(low, float) and isinstance(high, float) and low >= high:
             yield Problem(
                 "max", f"{high:g} with min {low:g}", "a number above min", "swap or widen the bounds"
+            )
+        elif (
+            values.get("integer")
+            and isinstance(low, float)
+            and isinstance(high, float)
+            and math.floor(high) < math.ceil(low)
+        ):
+            yield Problem(
+                "integer",
+                f"true with min {low:g} and max {high:g}",
+                "bounds with a whole number between them",
+                "widen the bounds, or write false",
             )
 
 
@@ -353,6 +373,35 @@ class HolidaysSpec(Part):
         elif part not in (known := _countries()[countries[0]]):
             allowed = ", ".join(known) or f"null ({countries[0]} has none)"
             yield Problem("subdivision", shown(part), allowed, did_you_mean(part, known))
+
+
+TRANSFORMS = ("auto", "none", "log", "log1p", "box_cox")
+DIFFERENCES = ("auto", "off", "first", "seasonal", "both")
+SCALINGS = ("auto", "none", "standard", "minmax", "maxabs", "robust", "normalizer")
+COMPONENTS = either(
+    integer(1, 1000, "a whole number, 1 or more"),
+    number(
+        "a share of the variance below 1",
+        lambda share: 0 < share < 1,
+        {"exclusiveMinimum": 0, "exclusiveMaximum": 1},
+    ),
+)
+
+
+class ReductionSpec(Part):
+    """How feature columns become fewer before a regression learns from them."""
+
+    section: ClassVar[str] = "features.reduction"
+
+    method: Annotated[Literal["pca", "svd"], choice("pca", "svd")] = Field(
+        description="pca = principal components of centred columns; svd = truncated singular vectors of "
+        "columns as they are."
+    )
+    components: Annotated[int | float, COMPONENTS] = Field(
+        default=0.95,
+        description="How many components are kept, or the share of the variance that they must explain "
+        "together.",
+    )
 
 
 class FeaturesSpec(Part):

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+from statistics import NormalDist
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from many_models.automl.intervals import bounded, earlier_sums, error_factor, recency_scale, step_quantiles
+from many_models.automl.intervals import (
+    bounded,
+    earlier_sums,
+    error_factor,
+    recency_scale,
+    step_quantiles,
+    whole,
+)
 
 
 def slow_scale(y, observed, season):
@@ -106,3 +115,18 @@ def test_bounds_hold_and_none_is_no_bound():
     np.testing.assert_array_equal(bounded(values, 0.0, None), [0, 0, 5])
     np.testing.assert_array_equal(bounded(values, None, 1.0), [-5, 0, 1])
     assert bounded(values, None, None) is values
+
+
+@given(rate=st.floats(0.2, 80.0), level=st.floats(0.02, 0.98))
+def test_a_whole_quantile_is_the_first_number_whose_probability_reaches_the_level(rate, level):
+    normal = NormalDist(rate, np.sqrt(rate))
+    n = int(whole(np.array([normal.inv_cdf(level)]), None, None)[0])
+    reached = [normal.cdf(k + 0.5) >= level - 1e-9 for k in (n - 1, n)]
+    assert reached[1]
+    assert not reached[0] or abs(normal.cdf(n - 0.5) - level) < 1e-6
+
+
+def test_whole_quantiles_keep_their_order_and_the_whole_numbers_within_the_bounds():
+    found = whole(np.array([[0.2, 0.5, 0.51, 1.5, 2.6, 9.0]]), 0.3, 4.8)
+    np.testing.assert_array_equal(found, [[1, 1, 1, 1, 3, 4]])
+    assert np.signbit(whole(np.array([-0.2]), None, None)).sum() == 0

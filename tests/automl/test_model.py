@@ -203,6 +203,18 @@ def test_bounds_hold_for_every_number_and_closed_rows_are_zero(fit, promoted, ha
     np.testing.assert_array_equal(forecast.quantiles[1], 0)
 
 
+def test_quantiles_of_counts_are_whole_and_the_mean_is_the_expected_value(model, promoted):
+    future = promoted.future(60, 8, 0)
+    usual, counts = model.forecast(future).forecast, replace(model, integer=True).forecast(future).forecast
+    np.testing.assert_array_equal(counts.mean, usual.mean)
+    np.testing.assert_array_equal(counts.quantiles, np.round(usual.quantiles))
+    assert (np.diff(counts.quantiles, axis=1) >= 0).all()
+    stored = load_series_model(unpack(pack(replace(model, integer=True, high=90.7).state())))
+    assert stored.forecast(future).forecast.quantiles.max() == 90
+    total = stored.total(usual.mean, 4, standby=False)
+    np.testing.assert_array_equal(total, np.round(total))
+
+
 def test_no_rows_asked_gives_no_rows(model, promoted):
     answer = model.forecast(promoted.future(60, 0, 0))
     assert answer.forecast.mean.shape == (0,)

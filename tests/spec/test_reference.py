@@ -81,6 +81,8 @@ def accepts(schema, value):
     if "const" in schema:
         return value is schema["const"]
     kind = schema["type"]
+    if kind == "boolean":
+        return isinstance(value, bool)
     if isinstance(value, bool) or not isinstance(value, SCHEMA_TYPES[kind]):
         return False
     if kind == "array":
