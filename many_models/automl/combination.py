@@ -7,7 +7,7 @@ does (the prior), by as much as its folds are noisy, and weights fall off expone
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -15,7 +15,7 @@ import numpy as np
 from many_models.automl.prior import CandidatePrior
 from many_models.panel.series import Floats
 
-Combine: TypeAlias = Literal["auto", "best", "mean", "median"]
+Combine: TypeAlias = Literal["auto", "best", "mean", "median", "vote", "greedy", "stack"]
 
 SHARPNESS = 4.0
 """Exponent of the weights: with a prior they are exp(-4 x̂)."""
@@ -28,6 +28,15 @@ LARGEST = 3.0
 
 MOST_MEMBERS = 10
 """An ensemble keeps at most this many members: more cost space and gain nothing measurable."""
+
+
+VOTERS = 5
+"""A vote, and a greedy selection at its start, are among so many of the best."""
+
+NEAR_BEST = 0.05
+"""A greedy selection starts from candidates no further behind the best than this."""
+
+GREEDY_ROUNDS = 20
 
 
 def relative_log_errors(errors: Floats) -> Floats:
@@ -98,7 +107,9 @@ def candidate_weights(
         Actual values in all folds together.
     combine
         `auto` is the rule above (without a prior, 1 / error^p with p = min(4, values / 16));
-        `best` gives everything to one; `mean` and `median` count all alike.
+        `best` gives everything to one; `mean` and `median` count all alike; `vote` weighs the
+        best few by 1 / error, as their folds alone say. (`greedy` and `stack` are learned from
+        forecasts, not from errors: `greedy_weights` and `learners.stacking`.)
     """
     return relative_weights(relative_log_errors(errors), beliefs(names, priors), values, combine)
 
@@ -125,8 +136,49 @@ def relative_weights(
         alone = np.zeros(count)
         alone[int(np.argmin(level))] = 1.0
         return alone
+    if combine == "vote":
+        level = relative.mean(axis=1) if relative.shape[1] else level
+        logits = -level
+        logits[np.argsort(level, kind="stable")[VOTERS:]] = -np.inf
     powers = np.exp(logits - logits.max())
     weights: Floats = powers / powers.sum()
+    return weights
+
+
+def greedy_weights(forecasts: Floats, errors: Callable[[Floats], Floats], level: Floats) -> Floats:
+    """Weights [K]: how often each candidate was selected, with replacement, to make their mean better.
+
+    Follows Caruana et al. 2004: it starts from the best few, and stops where no addition helps.
+
+    Parameters
+    ----------
+    forecasts : [K, F, H]
+        Out-of-fold forecasts.
+    errors
+        Fold errors [..., F] of forecasts [..., F, H].
+    level : [K]
+        Mean log errors of the candidates alone.
+    """
+    order = np.argsort(level, kind="stable")[:VOTERS]
+    start = order[level[order] <= level[order[0]] + np.log1p(NEAR_BEST)]
+    counts = np.zeros(len(forecasts))
+    counts[start] = 1.0
+    total = forecasts[start].sum(axis=0)
+
+    def mean_log(found: Floats) -> Floats:
+        logs: Floats = np.log(np.maximum(found, 1e-12)).mean(axis=-1)
+        return logs
+
+    reached = float(mean_log(errors(total / counts.sum())))
+    for _ in range(GREEDY_ROUNDS):
+        tried = mean_log(errors((total + forecasts) / (counts.sum() + 1.0)))
+        best = int(np.argmin(tried))
+        if not tried[best] < reached - 1e-9:
+            break
+        reached = float(tried[best])
+        counts[best] += 1.0
+        total = total + forecasts[best]
+    weights: Floats = counts / counts.sum()
     return weights
 
 

@@ -23,11 +23,11 @@ from many_models.automl.combination import Combine
 from many_models.automl.model import FORMAT_VERSION, KIND, SeriesModel
 from many_models.automl.prior import Prior
 from many_models.automl.rows import GroupRows, quantile_column, schemas
+from many_models.automl.scores import geometric_means
 from many_models.automl.training import (
     SHORTEST,
     Bounds,
     Trained,
-    geometric_means,
     train_fallback,
     train_series,
 )
@@ -310,7 +310,7 @@ def _plan(prepared: Prepared, spec: ForecastSpec) -> SeriesPlan:
         learner_names(chosen.preset, chosen.allow, chosen.block),
         chosen.allow is not None,
         metric,
-        spec.ensemble.combine,
+        "stack" if spec.ensemble.stack else spec.ensemble.combine,
     )
 
 

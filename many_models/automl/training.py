@@ -7,17 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from many_models.automl.candidates import series_candidates
-from many_models.automl.combination import (
-    Combine,
-    beliefs,
-    combined,
-    relative_log_errors,
-    relative_weights,
-    without_negligible,
-)
+from many_models.automl.choice import Choice, choose
+from many_models.automl.combination import Combine
 from many_models.automl.evaluation import (
     Folds,
     Observations,
@@ -33,33 +26,15 @@ from many_models.automl.evaluation import (
 from many_models.automl.intervals import bounded, earlier_sums, error_factor, recency_scale, step_quantiles
 from many_models.automl.model import Bands, Member, SeriesModel
 from many_models.automl.prior import KindPrior
+from many_models.automl.scores import Scores, fold_errors, geometric_mean, naive_errors, score_trials
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, Deadline, FitContext
-from many_models.metrics import METRICS, mase_scale, rmsse_scale
+from many_models.metrics import METRICS
 from many_models.panel.findings import Finding, finding
 from many_models.panel.series import Floats, Series
 
-GUARD_FOLDS = 3
-"""Folds that seasonal naive must have won, every one, before a series is handed to it."""
-
-GUARD_MARGIN = 1.25
-"""And by how much on average the combination must have been worse."""
-
 SHORTEST = 7
 """Fewest observed values for which candidates are weighed; shorter series get the fallback."""
-
-STANDBY_MEMBERS = 4
-"""The covariate-free stand-by keeps at most this many members."""
-
-RANKS_ALIKE = {
-    "mase": "mae",
-    "wape": "mae",
-    "nmae": "mae",
-    "rmsse": "rmse",
-    "nrmse": "rmse",
-}
-"""Within a fold a scale is the same for all candidates: they are ranked unscaled, so that a scale of
-zero does not stop the choice."""
 
 
 class Plan(Protocol):
@@ -84,23 +59,6 @@ class Plan(Protocol):
     @property
     def combine(self) -> Combine:
         """How candidates become one forecast."""
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Fold errors of candidates [K, F] by the metric of the choice, and as they are reported.
-
-    Attributes
-    ----------
-    ranking : [K, F]
-        Unscaled, finite and positive or zero: what weights are made of.
-    reported : [K, F]
-        By the metric itself; NaN where its scale is zero.
-    """
-
-    metric: str
-    ranking: Floats
-    reported: Floats
 
 
 @dataclass(frozen=True)
@@ -152,25 +110,6 @@ class Trained:
         return float(METRICS["bias"].function(self.folds.actual.ravel(), self.backtest.mean.ravel()))
 
 
-def geometric_mean(errors: Floats) -> float:
-    """The geometric mean of fold errors [F], NaN left out; zeros count as a thousandth of the largest."""
-    return float(geometric_means(errors[None, :])[0])
-
-
-def geometric_means(errors: Floats) -> Floats:
-    """The geometric mean of each row of fold errors [K, F] -> [K], as `geometric_mean` has it."""
-    known = np.isfinite(errors)
-    kept = np.where(known, errors, 0.0)
-    top = kept.max(axis=1, initial=0.0)
-    floor = np.where(top > 0, 1e-3 * top, 1.0)
-    logs = np.where(known, np.log(np.maximum(kept, floor[:, None])), 0.0)
-    count = known.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        means: Floats = np.where(top > 0, np.exp(logs.sum(axis=1) / np.maximum(count, 1)), 0.0)
-    means[count == 0] = np.nan
-    return means
-
-
 def train_fallback(
     series: Series,
     context: FitContext,
@@ -190,7 +129,7 @@ def train_fallback(
 
 @dataclass(frozen=True)
 class Bounds:
-    """The least and the greatest value a forecast may have; None is no bound."""
+    """The least and the greatest value a forecast may have (None is no bound); whether it is a count."""
 
     low: float | None
     high: float | None
@@ -239,7 +178,7 @@ def train_series(
     scores = every
     if len(usable) < len(trials):
         scores = score_trials(usable, folds, context, plan.metric)
-    chosen = _choose(usable, scores, folds, context, plan, prior)
+    chosen = choose(usable, scores, folds, context, plan.combine, prior)
     findings = [*_failure_findings(trials), *_score_findings(scores, usable, chosen, len(series.known))]
     model, dropped = _refit(usable, chosen, series, observations, length, context, plan, prior, bounds, folds)
     if dropped:
@@ -258,132 +197,14 @@ def train_series(
     by_name = {m.candidate.name: m.weight for m in model.members}
     for i, trial in enumerate(trials):
         weights[i] = by_name.get(trial.candidate.name, 0.0)
-    naive = geometric_mean(_naive_errors(folds, context, plan.metric))
+    naive = geometric_mean(naive_errors(folds, context, plan.metric))
     backtest = _with_quantiles(chosen, folds, context, plan, model, prior, bounds) if cutoffs else None
     return Trained(model, folds, trials, weights, every, backtest, naive, tuple(findings))
 
 
-@dataclass(frozen=True)
-class _Choice:
-    """Weights over the usable trials, of the ensemble and the stand-by, and the ensemble's folds."""
-
-    weights: Floats
-    standby: Floats
-    mean: Floats
-    median: Floats
-    standby_median: Floats
-    reported: Floats
-    naive_wins: bool
-
-
-def score_trials(trials: Sequence[Trial], folds: Folds, context: FitContext, metric: str) -> Scores:
-    """Fold errors of the trials by a metric of the table."""
-    shape = (len(trials), *folds.actual.shape)
-    mean = np.array([t.mean for t in trials]).reshape(shape)
-    median = np.array([t.median for t in trials]).reshape(shape)
-    ranking = fold_errors(RANKS_ALIKE.get(metric, metric), folds, mean, median, context)
-    return Scores(metric, _ranked(ranking), fold_errors(metric, folds, mean, median, context))
-
-
-def _ranked(errors: Floats) -> Floats:
-    """Errors [K, F] made finite: one that is missing is as bad as the worst of its fold."""
-    known = np.isfinite(errors)
-    worst = np.where(known, errors, 0.0).max(axis=0, initial=0.0)
-    ranked: Floats = np.where(known, errors, worst)
-    return ranked
-
-
-def fold_errors(metric: str, folds: Folds, mean: Floats, median: Floats, context: FitContext) -> Floats:
-    """Errors [..., F] of forecasts `mean` and `median` [..., F, H] on the folds, lower is better."""
-    chosen = METRICS[metric]
-    scale = None
-    if chosen.needs_scale == "mase":
-        m = context.score_season
-        scale = np.array([mase_scale(np.where(s.observed, s.y, np.nan), m) for s in folds.train])
-    elif chosen.needs_scale == "rmsse":
-        scale = np.array([rmsse_scale(np.where(s.observed, s.y, np.nan)) for s in folds.train])
-    if chosen.judges == "quantiles":
-        # A candidate gives its median alone; as the only quantile it is judged at level 0.5.
-        values = chosen(folds.actual, median[..., None], levels=np.array([0.5]))
-    else:
-        values = chosen(folds.actual, mean if chosen.judges == "mean" else median, scale=scale)
-    return np.asarray(chosen.loss(values), dtype=np.float64)
-
-
-def _naive_errors(folds: Folds, context: FitContext, metric: str) -> Floats:
-    if not folds.cutoffs:
-        return np.array([])
-    return fold_errors(metric, folds, folds.fallback_mean, folds.fallback_median, context)
-
-
-@dataclass(frozen=True)
-class _Field:
-    """Candidates that are weighed against each other: their places [K], and what the prior says of them."""
-
-    places: npt.NDArray[np.bool_]
-    believed: Floats | None
-
-    @classmethod
-    def of(cls, places: npt.NDArray[np.bool_], names: Sequence[str], prior: KindPrior) -> _Field:
-        """The field of the candidates at `places`."""
-        named = [name for name, place in zip(names, places, strict=True) if place]
-        return cls(places, beliefs(named, prior.candidates))
-
-
-def _choose(
-    usable: Sequence[Trial],
-    scores: Scores,
-    folds: Folds,
-    context: FitContext,
-    plan: Plan,
-    prior: KindPrior,
-) -> _Choice:
-    names = [t.candidate.name for t in usable]
-    free = np.array([not t.candidate.uses_known for t in usable])
-    everyone = _Field.of(np.ones(len(usable), dtype=bool), names, prior)
-    values = int(np.isfinite(folds.actual).sum())
-
-    def weigh(field: _Field, relative: Floats, most: int | None = None) -> Floats:
-        weights = np.zeros(len(usable))
-        if field.places.any():
-            weights[field.places] = relative_weights(relative, field.believed, values, plan.combine)
-            # The mean and the median are of all candidates.
-            if plan.combine in ("auto", "best"):
-                weights = without_negligible(weights, most)
-        return weights
-
-    errors = relative_log_errors(scores.ranking)
-    weights, standby = weigh(everyone, errors), np.zeros(len(usable))
-    free_errors, spared = errors, everyone
-    if (weights * ~free).any() and free.any():
-        free_errors, spared = relative_log_errors(scores.ranking[free]), _Field.of(free, names, prior)
-        standby = weigh(spared, free_errors, STANDBY_MEMBERS)
-    count = len(folds.cutoffs)
-    means, medians = np.array([t.mean for t in usable]), np.array([t.median for t in usable])
-    mean, median, other = (np.empty_like(folds.actual) for _ in range(3))
-    for f in range(count):
-        held_out = weigh(everyone, np.delete(errors, f, axis=1))
-        mean[f] = combined(means[:, f], held_out, plan.combine)
-        median[f] = combined(medians[:, f], held_out, plan.combine)
-        if standby.any():
-            rest = weigh(spared, np.delete(free_errors, f, axis=1), STANDBY_MEMBERS)
-            other[f] = combined(medians[:, f], rest, plan.combine)
-    reported = fold_errors(scores.metric, folds, mean, median, context) if count else np.array([])
-    ranking = RANKS_ALIKE.get(scores.metric, scores.metric)
-    wins = False
-    if count >= GUARD_FOLDS:
-        ours = fold_errors(ranking, folds, mean, median, context)
-        naive = fold_errors(ranking, folds, folds.fallback_mean, folds.fallback_median, context)
-        # Where naive is exact to the last bit, a rounding error is no defeat.
-        noise = 1e-9 * float(np.nanmean(np.abs(folds.actual)))
-        lost = bool((ours > naive + noise).all())
-        wins = lost and geometric_mean(ours) > GUARD_MARGIN * geometric_mean(naive)
-    return _Choice(weights, standby, mean, median, other, reported, wins)
-
-
 def _refit(
     usable: Sequence[Trial],
-    chosen: _Choice,
+    chosen: Choice,
     series: Series,
     observations: Observations,
     length: int,
@@ -500,7 +321,7 @@ def _series_model(
 
 
 def _with_quantiles(
-    chosen: _Choice,
+    chosen: Choice,
     folds: Folds,
     context: FitContext,
     plan: Plan,
@@ -553,7 +374,7 @@ def _failure_findings(trials: Sequence[Trial]) -> list[Finding]:
     return found
 
 
-def _score_findings(scores: Scores, usable: Sequence[Trial], chosen: _Choice, known: int) -> list[Finding]:
+def _score_findings(scores: Scores, usable: Sequence[Trial], chosen: Choice, known: int) -> list[Finding]:
     """Where scores say less than they seem to: scales of zero, covariates known by hindsight."""
     found: list[Finding] = []
     if METRICS[scores.metric].needs_scale:

@@ -97,17 +97,6 @@ def nothing(action: str) -> Allowed:
     return Allowed("null", check, {"type": "null"})
 
 
-def only_false(action: str) -> Allowed:
-    """Only false; `action` says what to do instead."""
-
-    def check(value: Any) -> bool:
-        if value is not False:
-            raise refuse(value, action)
-        return False
-
-    return Allowed("false", check, {"const": False})
-
-
 def switch() -> Allowed:
     """True or false."""
 

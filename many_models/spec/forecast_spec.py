@@ -118,9 +118,10 @@ class ForecastSpec(Part):
     def fingerprint(self) -> str:
         """16 hex characters that differ when anything that decides a forecast differs.
 
-        Not counted: `name`, `data.path`, `data.table`, `engine`, `registry`, `budget`.
+        Not counted: `name`, `data.path`, `data.table`, `engine`, `registry`, `budget`; nor a setting at its
+        default, so that a release which adds a setting changes no fingerprint.
         """
-        tree = {key: value for key, value in self.to_dict().items() if key not in DECIDES_NOTHING}
+        tree = {key: value for key, value in self.changed().items() if key not in DECIDES_NOTHING}
         data = {key: value for key, value in tree["data"].items() if key not in ("path", "table")}
         data["group"] = list(self.data.group_columns)
         text = json.dumps({**tree, "data": data}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -45,6 +45,15 @@ class Part(BaseModel):
         """Every setting of this part as JSON values: lists, mappings, text, numbers, booleans, null."""
         return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
 
+    def changed(self) -> Json:
+        """The settings that are not at their default, as JSON values."""
+        tree: Json = {}
+        for name, field in type(self).model_fields.items():
+            value = getattr(self, name)
+            if field.is_required() or value != field.default:
+                tree[name] = value.changed() if isinstance(value, Part) else _plain(value)
+        return tree
+
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Part):

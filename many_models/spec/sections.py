@@ -24,7 +24,6 @@ from many_models.spec.allowed import (
     nothing,
     null_or,
     number,
-    only_false,
     shown,
     switch,
     text,
@@ -438,10 +437,25 @@ class FeaturesSpec(Part):
     fourier: Annotated[Auto | Off | int, either(choice("auto", "off"), integer(1, 100))] = Field(
         default="auto", description="Pairs of sine and cosine terms per season; auto = by season and length."
     )
-    transforms: Annotated[Literal["auto", "log", "none"], choice("auto", "log", "none")] = Field(
+    transforms: Annotated[str, choice(*TRANSFORMS)] = Field(
         default="auto",
-        description="The scale on which regressions work: the log, none, or auto = the log where the "
-        "history allows it.",
+        description="The scale on which regressions and ARX work: none, the log, log1p = log(1 + y), box_cox "
+        "with a power from each history, or auto = the log. A history below zero has none of them.",
+    )
+    difference: Annotated[str, choice(*DIFFERENCES)] = Field(
+        default="auto",
+        description="What regressions tell the target relative to: the last value (first), the last value of "
+        "the same season (seasonal), that and the last change (both), nothing (off); auto = a mean of the "
+        "last values where the history shows that it helps.",
+    )
+    scaling: Annotated[str, choice(*SCALINGS)] = Field(
+        default="auto",
+        description="How feature columns are scaled; auto = standard for linear models, neighbours and "
+        "before a reduction, none for trees.",
+    )
+    reduction: ReductionSpec | None = Field(
+        default=None,
+        description="Fewer columns made of all; null = none. A mapping with `method` and `components`.",
     )
 
 
@@ -518,15 +532,27 @@ class EnsembleSpec(Part):
     section: ClassVar[str] = "ensemble"
 
     combine: Annotated[
-        Literal["auto", "best", "mean", "median"], choice("auto", "best", "mean", "median")
+        Literal["auto", "best", "mean", "median", "vote", "greedy"],
+        choice("auto", "best", "mean", "median", "vote", "greedy"),
     ] = Field(
         default="auto",
-        description="auto = weighted by shrunken fold errors; best = the best alone; else the mean or "
-        "median.",
+        description="auto = weighted by shrunken fold errors; best = the best alone; mean, median = of "
+        "all; vote = the "
+        "best five by 1 / error; greedy = selected one by one, with replacement (Caruana).",
     )
-    stack: Annotated[Literal[False], only_false("leave it false: stacking comes with a later release")] = (
-        Field(default=False, description="Reserved for a model on top of the candidates' forecasts.")
+    stack: Annotated[bool, switch()] = Field(
+        default=False,
+        description="Whether the weights are learned by an elastic net on the candidates' out-of-fold "
+        "forecasts, in place of `combine`.",
     )
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
+        """A stack beside another way to combine."""
+        if values.get("stack") and values.get("combine", "auto") != "auto":
+            yield Problem(
+                "stack", f"true with combine {values['combine']}", "one of the two", "leave combine: auto"
+            )
 
 
 class BudgetSpec(Part):

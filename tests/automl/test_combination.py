@@ -14,6 +14,7 @@ from many_models.automl.combination import (
     MOST_MEMBERS,
     candidate_weights,
     combined,
+    greedy_weights,
     relative_log_errors,
     without_negligible,
 )
@@ -139,3 +140,41 @@ def test_the_median_combination_ignores_candidates_without_weight():
     weights = np.array([1, 1, 1, 0]) / 3
     np.testing.assert_array_equal(combined(forecasts, weights, "median"), [2.0, 3.0])
     np.testing.assert_allclose(combined(forecasts, weights), [2.0, 3.0])
+
+
+def slow_greedy(forecasts, actual, rounds=20):
+    """Caruana's selection written out: a bag, and the addition that helps its mean most."""
+
+    def loss(bag):
+        mean = [sum(forecasts[k][f] for k in bag) / len(bag) for f in range(len(actual))]
+        return sum(math.log(float(np.abs(m - a).mean())) for m, a in zip(mean, actual, strict=True)) / len(
+            actual
+        )
+
+    alone = [loss([k]) for k in range(len(forecasts))]
+    order = sorted(range(len(alone)), key=lambda k: (alone[k], k))[:5]
+    bag = [k for k in order if alone[k] <= alone[order[0]] + math.log(1.05)]
+    for _ in range(rounds):
+        tried = [loss([*bag, k]) for k in range(len(forecasts))]
+        best = min(range(len(tried)), key=lambda k: (tried[k], k))
+        if not tried[best] < loss(bag) - 1e-9:
+            break
+        bag.append(best)
+    return np.bincount(bag, minlength=len(forecasts)) / len(bag)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_greedy_selection_agrees_with_a_bag_of_names(seed):
+    rng = np.random.default_rng(seed)
+    actual = rng.normal(size=(4, 3))
+    forecasts = actual + rng.normal(size=(6, 4, 3)) + rng.normal(size=(6, 1, 1))
+    level = np.log(np.abs(forecasts - actual).mean(axis=2)).mean(axis=1)
+    found = greedy_weights(forecasts, lambda f: np.abs(f - actual).mean(axis=-1), level)
+    np.testing.assert_allclose(found, slow_greedy(forecasts, actual))
+
+
+def test_a_vote_weighs_the_best_five_by_their_errors():
+    errors = np.array([[k + 1.0] * 3 for k in range(8)])
+    weights = candidate_weights(errors, list("abcdefgh"), {}, 24, "vote")
+    expected = np.array([1 / (k + 1) for k in range(5)] + [0.0] * 3)
+    np.testing.assert_allclose(weights, expected / expected.sum())

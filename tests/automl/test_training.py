@@ -12,7 +12,8 @@ from many_models.automl.candidates import learner_names
 from many_models.automl.combination import candidate_weights, combined, without_negligible
 from many_models.automl.intervals import error_factor, recency_scale
 from many_models.automl.prior import CandidatePrior
-from many_models.automl.training import Bounds, geometric_mean, train_fallback, train_series
+from many_models.automl.scores import geometric_mean
+from many_models.automl.training import Bounds, train_fallback, train_series
 from many_models.bundle.container import pack
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, Deadline, LearnerInfo
@@ -214,6 +215,32 @@ def test_weights_and_held_out_folds_follow_the_rule(train):
 
 def train_priors(known, names):
     return {name: CandidatePrior(*known[name]) for name in names if name in known}
+
+
+@pytest.mark.parametrize("combine", ["vote", "greedy", "stack"])
+def test_weights_learned_from_forecasts_find_the_good_candidates(train, troubled, combine):
+    """Two candidates whose errors cancel are kept, one that is far off is not."""
+    y = np.repeat(50 + 9 * np.random.default_rng(1).normal(size=11), 4)
+    cuts = (16, 20, 24, 28, 32, 36, 40)
+    truth = {c: y[c] for c in cuts}
+    troubled(
+        low={c: v - 0.5 for c, v in truth.items()},
+        high={c: v + 0.5 for c, v in truth.items()},
+        wild={c: 130 - v for c, v in truth.items()},
+    )
+    trained = train(y, cuts, learners=("troubled",), combine=combine)
+    weights = {t.candidate.name: w for t, w in zip(trained.trials, trained.weights, strict=True)}
+    assert weights["wild"] < 0.1
+    assert weights["low"] > 0.2
+    assert weights["high"] > 0.2
+    assert sum(weights.values()) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize("combine", ["greedy", "stack"])
+def test_one_fold_teaches_no_weights(train, combine):
+    known = {"naive": (-0.5, 0.1, 0.1), "drift": (0.5, 0.1, 0.1), "average": (0.5, 0.1, 0.1)}
+    one = train(walk(12), (8,), candidates=known, combine=combine)
+    np.testing.assert_array_equal(one.weights, train(walk(12), (8,), candidates=known).weights)
 
 
 def test_without_folds_the_prior_alone_decides(train):

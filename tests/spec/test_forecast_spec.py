@@ -195,6 +195,7 @@ DECIDES = {
     "forecast.min": None,
     "forecast.max": 10,
     "forecast.totals": [4],
+    "forecast.integer": True,
     "preparation.impute": "zero",
     "preparation.aggregate.target": "mean",
     "preparation.short": "drop",
@@ -205,6 +206,9 @@ DECIDES = {
     "features.holidays": {"country": "US"},
     "features.fourier": 2,
     "features.transforms": "none",
+    "features.difference": "first",
+    "features.scaling": "robust",
+    "features.reduction": {"method": "pca"},
     "learners.preset": "fast",
     "learners.allow": ["ets"],
     "learners.block": ["ets"],
@@ -212,6 +216,7 @@ DECIDES = {
     "validation.step": 3,
     "validation.metric": "mae",
     "ensemble.combine": "best",
+    "ensemble.stack": True,
     "seed": 1,
 }
 DECIDES_NOTHING = {
@@ -231,7 +236,7 @@ DECIDES_NOTHING = {
     "registry.wheel": "x.whl",
     "data.group": ["shop", "item"],
 }
-RESERVED = {"data.context", "events", "validation.weights", "ensemble.stack"}
+RESERVED = {"data.context", "events", "validation.weights"}
 
 
 def test_the_fingerprint_changes_with_whatever_decides_a_forecast():
@@ -255,7 +260,7 @@ def test_every_setting_is_known_to_decide_or_not():
 
 
 def test_the_fingerprint_is_the_same_in_every_release():
-    assert spec_with().fingerprint == "29f537dd4b87fe95"
+    assert spec_with().fingerprint == "8249647c425df428"
 
 
 def test_overrides_stand_at_dotted_paths():

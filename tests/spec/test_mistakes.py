@@ -57,6 +57,7 @@ REFUSED = [
     ("forecast__origin", ["all"]),
     ("forecast__min", ["none", float("nan"), float("inf"), True, 10**400]),
     ("forecast__max", ["none", [1]]),
+    ("forecast__integer", ["yes", 1, None]),
     ("forecast__totals", [[0], [9], 4, [4, 4]]),
     ("preparation__impute", ["mean", None]),
     ("preparation__short", ["keep"]),
@@ -69,6 +70,9 @@ REFUSED = [
     ("features__holidays", ["US", ["US"], False]),
     ("features__fourier", [0, -1, 1.5, "three", True]),
     ("features__transforms", ["sqrt"]),
+    ("features__difference", ["second", True]),
+    ("features__scaling", ["zscore", None]),
+    ("features__reduction", ["pca", ["svd"], 3]),
     ("events", [{"path": "x"}, [], "x"]),
     ("learners__preset", ["quick", None]),
     ("learners__allow", [["lightgmb"], [], {"ets": 1}, "prophett"]),
@@ -77,8 +81,8 @@ REFUSED = [
     ("validation__step", [0, "half"]),
     ("validation__metric", ["r2", "MASE", None]),
     ("validation__weights", ["sales"]),
-    ("ensemble__combine", ["vote"]),
-    ("ensemble__stack", [True, None, 0]),
+    ("ensemble__combine", ["votes"]),
+    ("ensemble__stack", ["yes", None, 0]),
     ("budget__seconds_per_group", [0, -1, "60", float("inf"), float("nan"), True]),
     ("budget__seconds_total", [0, "auto"]),
     ("budget__max_failed_fraction", [-0.1, 1.1, None, "5 %"]),
@@ -214,6 +218,18 @@ def test_overlaps_are_found_beside_other_mistakes_of_the_section():
 
 def test_a_table_and_a_path_are_one_too_many():
     assert "data.table" in problems_of(tree_with(data__path="a.csv", data__table="a.b.c"))
+
+
+@pytest.mark.parametrize("components", [0, 1.5, -0.5, "all", None, True])
+def test_a_reduction_needs_a_method_and_a_count_or_share(components):
+    found = problems_of(tree_with(features__reduction={"method": "tsne", "components": components}))
+    assert set(found) == {"features.reduction.method", "features.reduction.components"}
+    assert "features.reduction.method" in problems_of(tree_with(features__reduction={}))
+
+
+def test_counts_need_a_whole_number_within_their_bounds():
+    found = problems_of(tree_with(forecast__min=0.2, forecast__max=0.8, forecast__integer=True))
+    assert "whole number" in found["forecast.integer"].allowed
 
 
 def test_bounds_must_leave_room():

@@ -1,0 +1,105 @@
+"""Fold errors of candidates: what the choice is made of, and what is reported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from many_models.automl.evaluation import Folds, Trial
+from many_models.learners.base import FitContext
+from many_models.metrics import METRICS, mase_scale, rmsse_scale
+from many_models.panel.series import Floats
+
+RANKS_ALIKE = {
+    "mase": "mae",
+    "wape": "mae",
+    "nmae": "mae",
+    "rmsse": "rmse",
+    "nrmse": "rmse",
+}
+"""Within a fold a scale is the same for all candidates: they are ranked unscaled, so that a scale of
+zero does not stop the choice."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Fold errors of candidates [K, F] by the metric of the choice, and as they are reported.
+
+    Attributes
+    ----------
+    ranking : [K, F]
+        Unscaled, finite and positive or zero: what weights are made of.
+    reported : [K, F]
+        By the metric itself; NaN where its scale is zero.
+    """
+
+    metric: str
+    ranking: Floats
+    reported: Floats
+
+    @property
+    def judges(self) -> str:
+        """What the metric judges: mean, median or quantiles."""
+        return METRICS[self.metric].judges
+
+
+def score_trials(trials: Sequence[Trial], folds: Folds, context: FitContext, metric: str) -> Scores:
+    """Fold errors of the trials by a metric of the table."""
+    shape = (len(trials), *folds.actual.shape)
+    mean = np.array([t.mean for t in trials]).reshape(shape)
+    median = np.array([t.median for t in trials]).reshape(shape)
+    ranking = fold_errors(RANKS_ALIKE.get(metric, metric), folds, mean, median, context)
+    return Scores(metric, _ranked(ranking), fold_errors(metric, folds, mean, median, context))
+
+
+def _ranked(errors: Floats) -> Floats:
+    """Errors [K, F] made finite: one that is missing is as bad as the worst of its fold."""
+    known = np.isfinite(errors)
+    worst = np.where(known, errors, 0.0).max(axis=0, initial=0.0)
+    ranked: Floats = np.where(known, errors, worst)
+    return ranked
+
+
+def fold_errors(metric: str, folds: Folds, mean: Floats, median: Floats, context: FitContext) -> Floats:
+    """Errors [..., F] of forecasts `mean` and `median` [..., F, H] on the folds, lower is better."""
+    chosen = METRICS[metric]
+    scale = None
+    if chosen.needs_scale == "mase":
+        m = context.score_season
+        scale = np.array([mase_scale(np.where(s.observed, s.y, np.nan), m) for s in folds.train])
+    elif chosen.needs_scale == "rmsse":
+        scale = np.array([rmsse_scale(np.where(s.observed, s.y, np.nan)) for s in folds.train])
+    if chosen.judges == "quantiles":
+        # A candidate gives its median alone; as the only quantile it is judged at level 0.5.
+        values = chosen(folds.actual, median[..., None], levels=np.array([0.5]))
+    else:
+        values = chosen(folds.actual, mean if chosen.judges == "mean" else median, scale=scale)
+    return np.asarray(chosen.loss(values), dtype=np.float64)
+
+
+def geometric_mean(errors: Floats) -> float:
+    """The geometric mean of fold errors [F], NaN left out; zeros count as a thousandth of the largest."""
+    return float(geometric_means(errors[None, :])[0])
+
+
+def geometric_means(errors: Floats) -> Floats:
+    """The geometric mean of each row of fold errors [K, F] -> [K], as `geometric_mean` has it."""
+    known = np.isfinite(errors)
+    kept = np.where(known, errors, 0.0)
+    top = kept.max(axis=1, initial=0.0)
+    floor = np.where(top > 0, 1e-3 * top, 1.0)
+    logs = np.where(known, np.log(np.maximum(kept, floor[:, None])), 0.0)
+    count = known.sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        means: Floats = np.where(top > 0, np.exp(logs.sum(axis=1) / np.maximum(count, 1)), 0.0)
+    means[count == 0] = np.nan
+    return means
+
+
+def naive_errors(folds: Folds, context: FitContext, metric: str) -> Floats:
+    """Fold errors [F] of the fallback (seasonal naive, else naive)."""
+    if not folds.cutoffs:
+        return np.array([])
+    return fold_errors(metric, folds, folds.fallback_mean, folds.fallback_median, context)
