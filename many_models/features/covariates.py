@@ -102,6 +102,11 @@ class Covariates:
         """None of the target is read."""
         return 0
 
+    @property
+    def known_memory(self) -> int:
+        """How many last rows of the known covariates the rows of a forecast read."""
+        return 0
+
     def build(self, rows: Rows) -> Floats:
         """The features of the rows [n, c]."""
         known_x = rows.known_x

@@ -13,6 +13,7 @@ from many_models.features.covariates import Covariates
 from many_models.features.fourier import Fourier
 from many_models.features.holidays import Holidays
 from many_models.features.lags import Lags
+from many_models.features.past import Past
 from many_models.features.rows import Rows
 from many_models.features.trend import Trend
 from many_models.features.windows import Windows
@@ -26,6 +27,7 @@ FAMILIES: dict[str, type[Family]] = {
     "calendar": Calendar,
     "holidays": Holidays,
     "covariates": Covariates,
+    "past": Past,
 }
 """Every family by name; a new one is one file and one line here."""
 
@@ -51,6 +53,16 @@ class FeaturePlan:
     def memory(self) -> int:
         """How many last values of the target the rows of a forecast read."""
         return max((family.memory for family in self.families), default=0)
+
+    @property
+    def known_memory(self) -> int:
+        """How many last rows of the known covariates the rows of a forecast read."""
+        return max((f.known_memory for f in self.families if isinstance(f, Covariates)), default=0)
+
+    @property
+    def past_memory(self) -> int:
+        """How many last rows of the past-only covariates the rows of a forecast read."""
+        return max((f.past_memory for f in self.families if isinstance(f, Past)), default=0)
 
     @property
     def uses_known(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,14 @@ from many_models.panel.grid import Grid
 from many_models.panel.series import Floats, Future, Series
 
 Positions = npt.NDArray[np.int64]
+
+
+def _no_ordinals() -> Positions:
+    return np.empty(0, dtype=np.int64)
+
+
+def _no_columns() -> Floats:
+    return np.empty((0, 0))
 
 
 @dataclass(frozen=True)
@@ -33,6 +41,12 @@ class Rows:
         Position of the last value of `y` that each row may see; always before `target`.
     level : [n]
         Subtracted from every lag and rolling mean, so that a model sees relative values.
+    known_ordinals : [L], known_table : [L, K]
+        Every row of the known covariates that there is, before, among and after the rows, by
+        increasing period number.
+    past_x : [M, P]
+        Past-only covariates; the last row belongs to the last value of `y`. A row reads them no
+        later than its `cutoff`.
     """
 
     grid: Grid
@@ -42,6 +56,9 @@ class Rows:
     target: Positions
     cutoff: Positions
     level: Floats
+    known_ordinals: Positions = field(default_factory=_no_ordinals)
+    known_table: Floats = field(default_factory=_no_columns)
+    past_x: Floats = field(default_factory=_no_columns)
 
     def __len__(self) -> int:
         return len(self.ordinals)
@@ -58,6 +75,9 @@ class Rows:
             positions,
             positions - 1,
             np.zeros(len(series)),
+            series.ordinals,
+            series.known_x,
+            series.past_x,
         )
 
     @classmethod
@@ -71,12 +91,24 @@ class Rows:
             targets,
             targets - steps - gap,
             np.zeros(len(targets)),
+            series.ordinals,
+            series.known_x,
+            series.past_x,
         )
 
     @classmethod
-    def future(cls, future: Future, y: Floats, end: int) -> Rows:
-        """Rows for the stamps of `future`, seen from the last value of `y`, whose ordinal is `end`."""
+    def future(
+        cls, future: Future, y: Floats, end: int, known: Floats | None = None, past: Floats | None = None
+    ) -> Rows:
+        """Rows for the stamps of `future`, seen from the last value of `y`, whose ordinal is `end`.
+
+        `known` [k, K] and `past` [p, P] are the last covariates of the history.
+        """
         last = len(y) - 1
+        ordinals, table = future.ordinals, future.known_x
+        if known is not None and len(known) and known.shape[1] == table.shape[1]:
+            before = np.arange(end - len(known) + 1, end + 1, dtype=np.int64)
+            ordinals, table = np.concatenate([before, ordinals]), np.concatenate([known, table])
         return cls(
             future.grid,
             future.ordinals,
@@ -85,8 +117,11 @@ class Rows:
             future.ordinals - end + last,
             np.full(len(future), last, dtype=np.int64),
             np.zeros(len(future)),
+            ordinals,
+            table,
+            _no_columns() if past is None else past,
         )
 
     def relative_to(self, level: Floats) -> Rows:
         """The same rows with `level` [n] to be taken off lags and rolling means."""
-        return Rows(self.grid, self.ordinals, self.known_x, self.y, self.target, self.cutoff, level)
+        return replace(self, level=level)

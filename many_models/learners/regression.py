@@ -69,6 +69,11 @@ class Frame:
         """How many last values a forecast reads."""
         return max(self.plan.memory, self.level)
 
+    @property
+    def tail(self) -> int:
+        """How many last values of target and covariates `recent` and `recent_covariates` need."""
+        return max(self.memory, self.plan.known_memory, self.plan.past_memory)
+
     def rows(self, rows: Rows) -> tuple[Floats, Floats]:
         """The features of `rows` [n, c] and the level of each row [n]."""
         if self.level == 0:
@@ -83,6 +88,11 @@ class Frame:
             raise LearnerError("TOO_SHORT", f"update needs {self.memory} values")
         y = series.y[len(series) - self.memory :]
         return self.scale.forward(np.maximum(y, 0.0) if self.scale.log else y)
+
+    def recent_covariates(self, series: Series) -> tuple[Floats, Floats]:
+        """The last known [k, K] and past-only [p, P] covariates that a forecast reads."""
+        known, past = (min(len(series), n) for n in (self.plan.known_memory, self.plan.past_memory))
+        return series.known_x[len(series) - known :], series.past_x[len(series) - past :]
 
     def state(self) -> State:
         """The frame as plain data."""
@@ -220,6 +230,8 @@ class RegressionModel:
     """Mean over median."""
     end: int
     recent: Floats
+    recent_known: Floats
+    recent_past: Floats
 
     @property
     def parameters(self) -> Parameters:
@@ -229,20 +241,26 @@ class RegressionModel:
     @property
     def tail(self) -> int:
         """How many last values `update` needs."""
-        return self.frame.memory
+        return self.frame.tail
 
     def predict(self, future: Future) -> Forecast:
         """The forecast for the stamps of `future`, all steps at once."""
         check_future(future, self.end, self.frame.known)
         if len(future) == 0:
             return Forecast.point(np.empty(0))
-        x, level = self.frame.rows(Rows.future(future, self.recent, self.end))
+        x, level = self.frame.rows(self.future_rows(future))
         median = self.frame.scale.backward(self.core.predict(x) + level)
         return Forecast.point(median * self.factor, median)
 
+    def future_rows(self, future: Future) -> Rows:
+        """The rows of a forecast, with the end of the history that they read."""
+        return Rows.future(future, self.recent, self.end, self.recent_known, self.recent_past)
+
     def update(self, series: Series) -> RegressionModel:
         """The same coefficients, moved to the end of `series`."""
-        return replace(self, end=series.end, recent=self.frame.recent(series))
+        known, past = self.frame.recent_covariates(series)
+        recent = self.frame.recent(series)
+        return replace(self, end=series.end, recent=recent, recent_known=known, recent_past=past)
 
     def state(self) -> State:
         """The model as plain data."""
@@ -256,6 +274,8 @@ class RegressionModel:
             "factor": self.factor,
             "end": self.end,
             "recent": self.recent,
+            "recent_known": self.recent_known,
+            "recent_past": self.recent_past,
         }
 
 
@@ -300,6 +320,14 @@ class LinearCore:
         return cls(intercept, used, np.asarray(state["slope"]), low, high)
 
 
+def fitted(
+    series: Series, parameters: Parameters, frame: Frame, core: LinearCore | Trees, factor: float
+) -> RegressionModel:
+    """The model at the end of the series it was fitted on."""
+    recent = frame.recent(series), *frame.recent_covariates(series)
+    return RegressionModel(dict(parameters), frame, core, factor, series.end, *recent)
+
+
 def _load(state: State, core: LinearCore | Trees) -> RegressionModel:
     frame = Frame.load(state["frame"])
     columns = core.used if isinstance(core, LinearCore) else core.feature
@@ -312,6 +340,8 @@ def _load(state: State, core: LinearCore | Trees) -> RegressionModel:
         float(state["factor"]),
         int(state["end"]),
         np.asarray(state["recent"]),
+        np.asarray(state.get("recent_known", np.empty((0, 0)))),
+        np.asarray(state.get("recent_past", np.empty((0, 0)))),
     )
 
 
@@ -348,7 +378,7 @@ class ElasticNet:
         core = elastic_net(lesson.x, lesson.z, lesson.distinct)
         median = frame.scale.backward(core.predict(lesson.x) + lesson.level)
         factor = mean_over_median(lesson.y, median) if frame.scale.log else 1.0
-        return RegressionModel(dict(parameters), frame, core, factor, series.end, frame.recent(series))
+        return fitted(series, parameters, frame, core, factor)
 
     def load(self, state: State) -> RegressionModel:
         """The model that gave this state."""
@@ -414,7 +444,7 @@ class LightGBM:
         trees = boosted_trees(lesson, context)
         median = frame.scale.backward(trees.predict(lesson.x) + lesson.level)
         factor = mean_over_median(lesson.y, median)
-        return RegressionModel(dict(parameters), frame, trees, factor, series.end, frame.recent(series))
+        return fitted(series, parameters, frame, trees, factor)
 
     def load(self, state: State) -> RegressionModel:
         """The model that gave this state."""
