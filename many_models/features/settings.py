@@ -19,3 +19,11 @@ class FeatureSettings:
     holidays: tuple[tuple[str, str | None], ...] = ()
     """(country, subdivision) pairs."""
     log: bool | None = None
+    transform: str = "auto"
+    """none, log, log1p or box_cox of the target."""
+    difference: str = "auto"
+    """off, first, seasonal or both: what the target is told relative to."""
+    scaling: str = "auto"
+    """none, standard, minmax, maxabs, robust or normalizer: of the columns."""
+    reduction: tuple[str, float] | None = None
+    """(pca or svd, components or the share they explain)."""
