@@ -39,7 +39,7 @@ from many_models.panel.folds import cutoffs, least_training
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared, PrepareSettings, demand_class, prepare
-from many_models.spec import ForecastSpec
+from many_models.spec import ForecastSpec, ReductionSpec
 
 SOFT_SHARE = 0.8
 """Share of a group's time after which no further candidate is begun; the rest is for the refit."""
@@ -278,9 +278,17 @@ def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitConte
             calendar=_auto_or_off(features.calendar, False),
             fourier=_auto_or_off(features.fourier, 0),
             holidays=() if features.holidays is None else tuple(features.holidays.calendars),
-            log={"auto": None, "log": True, "none": False}[features.transforms],
+            log=None if features.transforms == "auto" else features.transforms != "none",
+            transform=features.transforms,
+            difference=features.difference,
+            scaling=features.scaling,
+            reduction=_reduction(features.reduction),
         ),
     )
+
+
+def _reduction(wish: ReductionSpec | None) -> tuple[str, float] | None:
+    return None if wish is None else (wish.method, wish.components)
 
 
 def _auto_or_off(value: Any, off: Any) -> Any:

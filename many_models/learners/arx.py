@@ -19,7 +19,6 @@ from many_models.features.rows import Rows
 from many_models.learners.base import Candidate, FitContext, LearnerInfo, Parameters, State
 from many_models.learners.guards import opened
 from many_models.learners.linear import (
-    TargetScale,
     check_future,
     check_target,
     kept_rows,
@@ -27,6 +26,7 @@ from many_models.learners.linear import (
     weighted_rows,
 )
 from many_models.learners.table import learner_info
+from many_models.learners.target import TargetScale, transform_for
 from many_models.panel.series import Bools, Floats, Forecast, Future, Series
 
 FEWEST_ROWS = 4
@@ -143,7 +143,7 @@ class ArxModel:
         if len(series) < self.tail:
             raise LearnerError("TOO_SHORT", f"update needs {self.tail} values")
         part = series.tail(self.tail)
-        z = self.scale.forward(np.maximum(part.y, 0.0) if self.scale.log else part.y)
+        z = self.scale.forward(part.y)
         if self.settings["lags"] == "errors":
             return z - self._outside(Rows.past(part))
         return z.copy()
@@ -176,30 +176,30 @@ class Arx:
         """Up to three without covariates (shrunk to the mean, the last value, the last season), two with."""
         if len(series) < self.info.min_length:
             return ()
-        log = context.nonnegative and context.features.log is not False
+        usual = transform_for(context)
         found: list[Candidate] = []
 
-        def add(name: str, lags: str, anchor: int, in_log: bool, known: bool = False) -> None:
-            settings = {"lags": lags, "anchor": anchor, "log": in_log, "known": known}
+        def add(name: str, lags: str, anchor: int, transform: str = usual, known: bool = False) -> None:
+            settings = {"lags": lags, "anchor": anchor, "transform": transform, "known": known}
             found.append(Candidate(f"arx_{name}", "arx", settings, known))
 
         if series.known:
-            add("known", "none", 0, log, True)
-            add("known_errors", "errors", 0, log, True)
-        add("joint", "joint", 0, log)
-        add("last", "joint", 1, log)
+            add("known", "none", 0, known=True)
+            add("known_errors", "errors", 0, known=True)
+        add("joint", "joint", 0)
+        add("last", "joint", 1)
         if context.season > 1 and len(series) >= 4 * context.season:
-            add("season", "joint", context.season, log)
-        elif log and not series.grid.frequency.seasons:
+            add("season", "joint", context.season)
+        elif usual != "none" and not series.grid.frequency.seasons:
             # Without any season trends decide, and those of logs run away upwards.
-            add("last_linear", "joint", 1, False)
+            add("last_linear", "joint", 1, "none")
         return tuple(found)
 
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> ArxModel:
         """The coefficients that leave-one-out errors prefer."""
         check_target(series, self.info.min_length)
         settings = dict(parameters)
-        scale = TargetScale.of(series.y, bool(settings["log"]))
+        scale = TargetScale.of(series.y, str(settings["transform"]), context.season)
         z = scale.forward(series.y)
         known = len(series.known) if settings["known"] else 0
         plan = _plan(series, settings, context)

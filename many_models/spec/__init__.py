@@ -16,6 +16,7 @@ from many_models.spec.sections import (
     HolidaysSpec,
     LearnersSpec,
     PreparationSpec,
+    ReductionSpec,
     RegistrySpec,
     ValidationSpec,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "HolidaysSpec",
     "LearnersSpec",
     "PreparationSpec",
+    "ReductionSpec",
     "RegistrySpec",
     "ValidationSpec",
 ]

@@ -10,13 +10,13 @@ from many_models.errors import LearnerError
 from many_models.features.settings import FeatureSettings
 from many_models.learners.arx import Arx, auto_lags
 from many_models.learners.base import FitContext
-from many_models.learners.linear import TargetScale, ridge
+from many_models.learners.linear import ridge
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.series import Covariate, Future, Series
 
-JOINT = {"lags": "joint", "anchor": 0, "log": False, "known": False}
+JOINT = {"lags": "joint", "anchor": 0, "transform": "none", "known": False}
 LAST = {**JOINT, "anchor": 1}
-KNOWN = {"lags": "none", "anchor": 0, "log": True, "known": True}
+KNOWN = {"lags": "none", "anchor": 0, "transform": "log", "known": True}
 ERRORS = {**KNOWN, "lags": "errors"}
 PRICE = (Covariate("price"), Covariate("advert", "boolean"))
 
@@ -153,23 +153,15 @@ def test_filled_values_are_not_learned_from(sales, make_future):
 
 def test_settings_choose_lags_and_switch_logs_off(make_series, quarterly):
     series = make_series(quarterly(80))
-    features = FeatureSettings(lags=(1, 4), log=False)
+    features = FeatureSettings(lags=(1, 4), transform="none")
     context = FitContext(horizon=4, season=4, nonnegative=True, features=features)
-    assert not any(c.parameters["log"] for c in Arx().candidates(series, context))
+    assert {"none"} == {c.parameters["transform"] for c in Arx().candidates(series, context)}
     assert Arx().fit(series, JOINT, context).lags == (1, 4)
 
 
 def test_short_series_get_few_lags():
     assert auto_lags(12, (4,)) == (1,)
     assert max(auto_lags(960, (24, 168))) <= 320
-
-
-def test_the_scale_of_a_target_is_undone():
-    y = np.array([0.0, 3.0, 7.0, 120.0])
-    for log in (False, True):
-        scale = TargetScale.of(y, log)
-        np.testing.assert_allclose(scale.backward(scale.forward(y)), y, atol=1e-9)
-        assert TargetScale.from_list(scale.to_list()) == scale
 
 
 def test_weekly_series_of_m4_beat_the_last_value(real_data):
@@ -183,7 +175,7 @@ def test_weekly_series_of_m4_beat_the_last_value(real_data):
         series = Series(grid, 1, past, np.ones(n, bool), np.empty((n, 0)), np.empty((n, 0)), np.empty(0))
         context = FitContext(horizon=13, season=52 if n >= 117 else 1, nonnegative=bool(past.min() >= 0))
         future = Future(grid, np.arange(n + 1, n + 14), np.empty((13, 0)))
-        parameters = {**LAST, "log": context.nonnegative}
+        parameters = {**LAST, "transform": "log" if context.nonnegative else "none"}
         scale = np.abs(np.diff(past)).mean()
         ours.append(
             np.abs(truth - Arx().fit(series, parameters, context).predict(future).median).mean() / scale
