@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -14,10 +15,21 @@ class FeatureSettings:
 
     lags: tuple[int, ...] | None = None
     windows: tuple[int, ...] | None = None
-    calendar: bool | None = None
-    fourier: int | None = None
+    calendar: tuple[str, ...] | None = None
+    """Fields by name."""
+    fourier: int | tuple[tuple[float, int], ...] | Literal["validate"] | None = None
+    """Waves per season, (period, waves) pairs, or as many as the training part tells."""
+    stl: bool = False
+    """Season and trend of a decomposition."""
     holidays: tuple[tuple[str, str | None], ...] = ()
     """(country, subdivision) pairs."""
+    holiday_categories: tuple[str, ...] = ()
+    """Of the package; none = public."""
+    holiday_names: bool = False
+    """A column for each holiday."""
+    holiday_before: int | None = None
+    """Days or periods before a holiday with a column of their own; `holiday_after` likewise."""
+    holiday_after: int | None = None
     log: bool | None = None
     transform: str = "auto"
     """none, log, log1p or box_cox of the target."""
