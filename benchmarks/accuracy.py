@@ -19,11 +19,13 @@ import harness  # isort: skip  (one thread for BLAS, before NumPy is loaded)
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import scores
+import yaml
 from harness import Target
 
 from many_models import ForecastSpec, train
@@ -50,12 +52,15 @@ class Options:
         Series per set, evenly spaced; None is all.
     origins
         Replayed days, where a set has several.
+    settings
+        Further settings at dotted paths.
     """
 
     preset: str
     limit: int | None
     origins: int
     folder: Path
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass
@@ -72,7 +77,7 @@ def trained(
     frame: pd.DataFrame, spec: ForecastSpec, options: Options, cutoff: pd.Timestamp | None = None
 ) -> Run:
     """A finished run on the local engine."""
-    spec = spec.replace({"learners.preset": options.preset, "engine.workers": WORKERS})
+    spec = spec.replace({"learners.preset": options.preset, "engine.workers": WORKERS, **options.settings})
     number = len(list(options.folder.iterdir()))
     target = options.folder / f"run-{number}"
     return train(frame, spec, run_dir=target, cutoff=None if cutoff is None else str(cutoff))
@@ -446,18 +451,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--limit", type=int, help="series per set, evenly spaced; default all")
     parser.add_argument("--origins", type=int, default=5, help="replayed days, where a set has several")
     parser.add_argument("--candidates", action="store_true", help="also every candidate's share and failures")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a setting, such as features.lags=off"
+    )
     options = parser.parse_args(argv)
     unknown = set(options.sets) - set(SETS)
     if unknown:
         parser.error(f"{', '.join(sorted(unknown))}: no such set; there are {', '.join(SETS)}")
-    print(harness.headline(f"Accuracy, preset {options.preset}"), flush=True)
+    settings = {name: yaml.safe_load(value) for name, _, value in (s.partition("=") for s in options.set)}
+    shown = "".join(f", {name}: {value}" for name, value in settings.items())
+    print(harness.headline(f"Accuracy, preset {options.preset}{shown}"), flush=True)
     lines: list[Target] = []
     for name in options.sets or SETS:
         with harness.scratch() as folder:
             limit = options.limit or (QUICK[name] if options.quick else None)
             limit = None if name == "nyc_energy" else limit
             origins = min(options.origins, 2) if options.quick else options.origins
-            outcome = SETS[name](Options(options.preset, limit, origins, folder))
+            outcome = SETS[name](Options(options.preset, limit, origins, folder, settings))
             lines += show(name, outcome, limit, options.candidates)
     harness.finish(lines, options.json)
 

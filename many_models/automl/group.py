@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, cast
@@ -32,14 +32,14 @@ from many_models.automl.training import (
     train_series,
 )
 from many_models.bundle.container import pack
-from many_models.features.settings import FeatureSettings
+from many_models.features.settings import CovariateSettings, FeatureSettings, StepsByColumn
 from many_models.learners.base import Deadline, FitContext
 from many_models.panel.findings import Finding, finding
 from many_models.panel.folds import cutoffs, least_training
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared, PrepareSettings, demand_class, prepare
-from many_models.spec import ForecastSpec, ReductionSpec
+from many_models.spec import CovariatesSpec, ForecastSpec, ReductionSpec
 
 SOFT_SHARE = 0.8
 """Share of a group's time after which no further candidate is begun; the rest is for the refit."""
@@ -218,13 +218,19 @@ def _trained(
     return trained, context
 
 
-def train_for_study(frame: pd.DataFrame, task: TrainTask) -> tuple[Trained | None, FitContext | None]:
-    """The trained series of a one-series group with everything it was chosen from, for making priors."""
-    key, part = next(series_of(frame, task.layout))
-    prepared = prepare(part, key, task.layout, task.prepare_settings)
-    if prepared.n_obs == 0:
-        return None, None
-    return _trained(prepared, key, task, _cutoffs(prepared, task.spec), Deadline())
+def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Trained, float]]:
+    """Kind of frequency, training and core-seconds of each series of a group that can be trained at all.
+
+    With everything that the choice was made from, for the pilot.
+    """
+    for key, part in series_of(frame, task.layout):
+        started = time.process_time()
+        prepared = prepare(part, key, task.layout, task.prepare_settings)
+        if prepared.n_obs == 0:
+            continue
+        deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
+        trained, _ = _trained(prepared, key, task, _cutoffs(prepared, task.spec), deadline)
+        yield prepared.grid.frequency.kind, trained, time.process_time() - started
 
 
 def _cutoffs(prepared: Prepared, spec: ForecastSpec) -> tuple[int, ...]:
@@ -283,8 +289,32 @@ def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitConte
             difference=features.difference,
             scaling=features.scaling,
             reduction=_reduction(features.reduction),
+            covariates=_covariates(features.covariates, spec.data.publication_lag),
         ),
     )
+
+
+def _covariates(wish: CovariatesSpec | None, delays: Mapping[str, int]) -> CovariateSettings | None:
+    if wish is None:
+        return None
+    return CovariateSettings(
+        lags=_by_column(wish.lags),
+        leads=_by_column(wish.leads),
+        differences=_by_column(wish.differences),
+        relative=_by_column(wish.relative),
+        interactions=_auto_or_off(wish.interactions, ()),
+        log=_auto_or_off(wish.log, False),
+        past_lags=_auto_or_off(wish.past_lags, ()),
+        past_windows=_auto_or_off(wish.past_windows, ()),
+        delays=tuple(delays.items()),
+    )
+
+
+def _by_column(steps: Any) -> StepsByColumn:
+    """The steps of every column, or of all of them."""
+    if isinstance(steps, Mapping):
+        return tuple(steps.items())
+    return ((None, steps),) if steps else ()
 
 
 def _reduction(wish: ReductionSpec | None) -> tuple[str, float] | None:
@@ -462,9 +492,7 @@ def _add_leaderboard(rows: GroupRows, key: SeriesKey, trained: Trained) -> None:
                 *(json.dumps(dict(t.candidate.parameters), sort_keys=True) for t in trials),
                 json.dumps({"members": int(np.count_nonzero(trained.weights))}),
             ],
-            "score": _nullable(
-                [*np.where(usable, geometric_means(scores), np.nan).tolist(), trained.score]
-            ),
+            "score": _nullable([*np.where(usable, geometric_means(scores), np.nan).tolist(), trained.score]),
             "score_std": [*spread, None],
             "weight": [*(float(w) for w in trained.weights), None],
             "fit_seconds": [*(t.fit_seconds for t in trials), sum(t.fit_seconds for t in trials)],

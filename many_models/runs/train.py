@@ -6,7 +6,7 @@ import platform
 import time
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from many_models.errors import DataError, ManyModelsError, Problem
 from many_models.panel.frequency import panel_frequency
 from many_models.panel.layout import Layout
 from many_models.runs.directory import RunDirectory, default_directory, refuse_used
+from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
 from many_models.runs.progress import Progress, silent
 from many_models.runs.run import Run
 from many_models.runs.tally import Tally
@@ -86,7 +87,8 @@ def train(
     cutoff
         Nothing later is read, so that a past day can be replayed.
     prior
-        What is known across series; default is the prior that comes with the package.
+        What is known across series; default is the prior that comes with the package, and what the
+        run's pilot adds to it.
     progress
         Told of every batch; default says nothing.
 
@@ -112,9 +114,14 @@ def train(
             if isinstance(data, str | Path):
                 overrides["data.path"] = str(data)
             resolved = spec.replace(overrides) if overrides else spec
-            directory = RunDirectory.create(target, resolved, opened.panel.layout, prior or shipped_prior())
+            bar = progress or silent()
             task = _task(opened, resolved, prior or shipped_prior(), cutoff)
-            tally = _run_groups(opened, task, directory, progress or silent(), started)
+            size = 0 if prior is not None else pilot_size(resolved.validation.pilot, len(opened.groups))
+            if size:
+                sample = pilot_groups(opened.panel.groups, opened.groups, size, resolved.seed)
+                task = replace(task, prior=run_pilot(opened.panel, task, sample, bar)[0])
+            directory = RunDirectory.create(target, resolved, opened.panel.layout, task.prior)
+            tally = _run_groups(opened, task, directory, bar, started)
         finally:
             opened.panel.close()
         _balance(tally, opened.series)

@@ -15,6 +15,7 @@ from many_models.errors import Problem, nearest
 from many_models.spec.allowed import (
     Allowed,
     Refusal,
+    by_column,
     choice,
     did_you_mean,
     either,
@@ -46,6 +47,7 @@ ANY_NUMBER = number("a number", lambda value: True, {})
 POSITIVE = number("a number above 0", lambda value: value > 0, {"exclusiveMinimum": 0})
 SHARE = number("a number from 0 to 1", lambda value: 0 <= value <= 1, {"minimum": 0, "maximum": 1})
 LOCATION = location("a path")
+STEPS_LATE = integer(0, 100_000)
 
 
 def _zone_exists(name: str) -> bool:
@@ -65,6 +67,9 @@ def _nearest_zone(name: str) -> str:
 
 
 ZONE = text("an IANA time zone (Europe/Berlin)", _zone_exists, _nearest_zone)
+
+
+PUBLICATION_LAG = by_column(STEPS_LATE, "a mapping from columns of past to steps, 0 or more")
 
 
 class DataSpec(Part):
@@ -128,6 +133,11 @@ class DataSpec(Part):
     static: Annotated[Columns, COLUMNS] = Field(
         default=(), description="Covariates with one value per series."
     )
+    publication_lag: Annotated[dict[str, int], PUBLICATION_LAG] = Field(
+        default={},
+        description="Past covariates that come late: the value of a time stamp is known only so many steps "
+        "after it. The others are known at once.",
+    )
     context: Annotated[None, nothing("leave it null: sibling columns come with a later release")] = Field(
         default=None, description="Reserved for known columns of the sibling series."
     )
@@ -161,6 +171,12 @@ class DataSpec(Part):
                     allowed = f"columns of series: {', '.join(values['series']) or 'it names none'}"
                     yield Problem("group", shown(column), allowed, did_you_mean(column, values["series"]))
         yield from _columns_with_two_roles(values)
+        if "past" in values:
+            for column in values.get("publication_lag", ()):
+                if column not in values["past"]:
+                    allowed = f"columns of past: {', '.join(values['past']) or 'it names none'}"
+                    advice = did_you_mean(column, values["past"]) or "list it under past"
+                    yield Problem("publication_lag", shown(column), allowed, advice)
 
 
 def _columns_with_two_roles(values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -403,6 +419,68 @@ class ReductionSpec(Part):
     )
 
 
+def _steps_for_columns(smallest: int) -> Allowed:
+    steps = listing(integer(smallest, 100_000), "a list of steps", ordered=True)
+    return either(steps, by_column(steps, "a mapping from columns to lists of steps"))
+
+
+SHIFTS = _steps_for_columns(1)
+WIDTHS = _steps_for_columns(2)
+ByColumn: TypeAlias = Integers | dict[str, Integers]
+PAIRS = listing(listing(COLUMN, "a pair of columns", 2), "a list of pairs of columns")
+PAST_LAGS = listing(integer(1, 100_000), "a list of whole numbers, 1 or more", 1, ordered=True)
+PAST_WINDOWS = listing(integer(2, 100_000), "a list of whole numbers, 2 or more", 1, ordered=True)
+
+
+class CovariatesSpec(Part):
+    """What regressions derive from known and past-only covariates."""
+
+    section: ClassVar[str] = "features.covariates"
+
+    lags: Annotated[ByColumn, SHIFTS] = Field(
+        default=(),
+        description="Known covariates so many steps before the row; for all columns, or column by column.",
+    )
+    leads: Annotated[ByColumn, SHIFTS] = Field(
+        default=(),
+        description="Known covariates so many steps after the row; beyond the given rows nothing is assumed.",
+    )
+    differences: Annotated[ByColumn, SHIFTS] = Field(
+        default=(), description="Known numbers and flags less their value so many steps before."
+    )
+    relative: Annotated[ByColumn, WIDTHS] = Field(
+        default=(),
+        description="Known positive numbers (prices) relative to the mean and to the highest of so many rows "
+        "before.",
+    )
+    interactions: Annotated[Auto | Off | tuple[Columns, ...], either(choice("auto", "off"), PAIRS)] = Field(
+        default="auto",
+        description="Products of known covariates; auto = numbers with flags for linear models, none for "
+        "trees; pairs are for both.",
+    )
+    log: Annotated[Auto | Off, choice("auto", "off")] = Field(
+        default="auto",
+        description="Whether linear models read the log of covariates that are always positive.",
+    )
+    past_lags: Annotated[Auto | Off | Integers, either(choice("auto", "off"), PAST_LAGS)] = Field(
+        default="auto",
+        description="Past-only covariates a whole number of so many steps back, the last published; auto = "
+        "1 and the season.",
+    )
+    past_windows: Annotated[Auto | Off | Integers, either(choice("auto", "off"), PAST_WINDOWS)] = Field(
+        default="auto",
+        description="Means of the last published values of past-only covariates; auto = one season, or 12.",
+    )
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
+        """A product that is not of two columns."""
+        pairs = values.get("interactions")
+        for pair in () if isinstance(pairs, str) or pairs is None else pairs:
+            if len(pair) != 2:
+                yield Problem("interactions", shown(list(pair)), "two columns each", "name pairs of columns")
+
+
 class FeaturesSpec(Part):
     """What the regression learners and ARX see besides the covariates."""
 
@@ -447,6 +525,14 @@ class FeaturesSpec(Part):
         description="What regressions tell the target relative to: the last value (first), the last value of "
         "the same season (seasonal), that and the last change (both), nothing (off); auto = a mean of the "
         "last values where the history shows that it helps.",
+    )
+    covariates: CovariatesSpec | None = Field(
+        default=CovariatesSpec(),
+        description="What regressions derive from known and past-only covariates; null = they read none.",
+    )
+    was_missing: Annotated[bool, switch()] = Field(
+        default=False,
+        description="Whether covariates with holes in the history get a 0/1 column that says where.",
     )
     scaling: Annotated[str, choice(*SCALINGS)] = Field(
         default="auto",
@@ -520,6 +606,11 @@ class ValidationSpec(Part):
         default="auto",
         description="The error that candidates are judged by; auto = MASE, and RMSSE for intermittent "
         "series.",
+    )
+    pilot: Annotated[Auto | Off | int, either(choice("auto", "off"), integer(10, 10_000))] = Field(
+        default="auto",
+        description="How many groups go first, to teach how far fold errors can be trusted and how errors "
+        "are spread; auto = 40 where there are 400 groups or more; off = none.",
     )
     weights: Annotated[None, nothing(LATER)] = Field(
         default=None, description="Reserved for weights of series in the averages."

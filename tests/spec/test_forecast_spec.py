@@ -212,6 +212,7 @@ DECIDES = {
     "learners.preset": "fast",
     "learners.allow": ["ets"],
     "learners.block": ["ets"],
+    "validation.pilot": 25,
     "validation.folds": 2,
     "validation.step": 3,
     "validation.metric": "mae",

@@ -80,6 +80,7 @@ REFUSED = [
     ("validation__folds", [-1, 21, "six", 2.0, True]),
     ("validation__step", [0, "half"]),
     ("validation__metric", ["r2", "MASE", None]),
+    ("validation__pilot", [5, "on", -1, True]),
     ("validation__weights", ["sales"]),
     ("ensemble__combine", ["votes"]),
     ("ensemble__stack", ["yes", None, 0]),

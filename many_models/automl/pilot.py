@@ -1,0 +1,260 @@
+"""The pilot: what a small sample of a run's own series teaches, as a prior for all of them.
+
+A single series cannot know how far its fold errors can be trusted, which candidates ever win,
+nor how errors grow with the lead. A seeded sample goes through the same folds first; what it
+teaches is blended with what the prior at hand says, by how many series taught it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from many_models.automl.combination import (
+    candidate_weights,
+    combined,
+    relative_log_errors,
+    without_negligible,
+)
+from many_models.automl.group import TrainTask, study_series
+from many_models.automl.intervals import error_factor
+from many_models.automl.prior import CandidatePrior, ErrorShape, KindPrior, Prior
+from many_models.bundle.container import pack, unpack
+from many_models.panel.series import Floats
+
+LEVELS = (
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
+    0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95, 0.975, 0.99, 0.995,
+)  # fmt: skip
+LEADS = (1, 2, 3, 4, 5, 6, 8, 10, 13, 18, 24, 36, 48)
+
+FEWEST_FOLDS = 3
+"""A series teaches how errors vary between folds only where it has so many."""
+
+FEWEST_SERIES = 10
+"""Nothing is learned of a candidate, nor of the shape of errors, from fewer series."""
+
+TRUST = 20.0
+"""So many series count as much as the prior at hand."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """What one series' folds taught: the forecasts of its K candidates, and the scales known at its cutoffs.
+
+    Attributes
+    ----------
+    kind
+        Class of its frequency.
+    names
+        The candidates.
+    errors : [K, F]
+        What weights are made of.
+    mean, median : [K, F, H]
+    actual : [F, H]
+        NaN where not observed.
+    scales : [F]
+    seconds
+        What it cost.
+    """
+
+    kind: str
+    names: tuple[str, ...]
+    errors: Floats
+    mean: Floats
+    median: Floats
+    actual: Floats
+    scales: Floats
+    seconds: float = 0.0
+
+
+def study_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
+    """The studies of a group's series as bytes, for `read_studies`."""
+    found = []
+    for kind, trained, seconds in study_series(frame, task):
+        if trained.folds is None or trained.scores is None or not trained.folds.cutoffs:
+            continue
+        kept = [i for i, t in enumerate(trained.trials) if not t.failed.all()]
+        trials = [trained.trials[i] for i in kept]
+        found.append(
+            {
+                "kind": kind,
+                "names": [t.candidate.name for t in trials],
+                "errors": trained.scores.ranking[kept],
+                "mean": np.array([t.mean for t in trials]),
+                "median": np.array([t.median for t in trials]),
+                "actual": trained.folds.actual,
+                "scales": trained.folds.scale,
+                "seconds": seconds,
+            }
+        )
+    return pack({"studies": found})
+
+
+def no_study(frame: pd.DataFrame, task: TrainTask, trouble: Any) -> bytes:
+    """The studies of a group that did not answer: none. Its training says what is wrong with it."""
+    return pack({"studies": []})
+
+
+def read_studies(payload: bytes) -> list[Study]:
+    """The studies in the bytes that `study_group` gave."""
+    return [Study(**{**found, "names": tuple(found["names"])}) for found in unpack(payload)["studies"]]
+
+
+def learned(studies: Sequence[Study], before: Prior) -> Prior:
+    """The prior at hand, blended with what the studies of a pilot taught for their kinds of frequency."""
+    kinds = dict(before.kinds)
+    taught = []
+    for kind in sorted({s.kind for s in studies}):
+        part = [s for s in studies if s.kind == kind]
+        if len(part) >= FEWEST_SERIES:
+            kinds[kind] = _blended(before.kind(kind), part)
+            taught.append(f"{len(part)} series ({kind})")
+    if not taught:
+        return before
+    return Prior(kinds, f"{before.origin}; a pilot of {', '.join(taught)}")
+
+
+def learned_alone(studies: Sequence[Study]) -> KindPrior:
+    """The prior that these studies teach, of one kind of frequency, blended with nothing."""
+    candidates = candidate_priors(studies)
+    return KindPrior(error_shape(studies, candidates), candidates)
+
+
+def neutral() -> Prior:
+    """A prior that knows nothing of candidates, and errors that grow like a random walk's."""
+    probit = np.array([NormalDist().inv_cdf(q) for q in LEVELS])
+    leads = np.array(LEADS, dtype=float)
+    steps = 1.25 * np.sqrt(leads)[:, None] * probit / np.sqrt(leads.mean())
+    totals = steps * np.sqrt(leads)[:, None]
+    shape = ErrorShape(1.0, LEVELS, LEADS, _rows(steps), _rows(totals))
+    return Prior({"other": KindPrior(shape)}, "neutral")
+
+
+def _blended(before: KindPrior, studies: Sequence[Study]) -> KindPrior:
+    found = candidate_priors(studies)
+    counts = {name: sum(name in s.names for s in studies) for name in found}
+    common = [name for name in found if name in before.candidates]
+    # Errors are told relative to the median candidate, which is another one in another set.
+    shift = float(np.mean([before.candidates[n].mean - found[n].mean for n in common])) if common else 0.0
+    candidates = dict(before.candidates)
+    for name, new in found.items():
+        share = counts[name] / (counts[name] + TRUST) if name in before.candidates else 1.0
+        old = before.candidates.get(name, new)
+        candidates[name] = CandidatePrior(
+            _mixed(old.mean, new.mean + (shift if common else 0.0), share),
+            _mixed(old.fold_variance, new.fold_variance, share),
+            _mixed(old.series_variance, new.series_variance, share),
+        )
+    return KindPrior(_blended_shape(before.shape, studies, candidates), candidates)
+
+
+def _mixed(old: float, new: float, share: float) -> float:
+    return float(f"{(1 - share) * old + share * new:.4g}")
+
+
+def _blended_shape(
+    before: ErrorShape, studies: Sequence[Study], candidates: Mapping[str, CandidatePrior]
+) -> ErrorShape:
+    found = error_shape(studies, candidates)
+    share = len(studies) / (len(studies) + TRUST)
+    leads = np.array(found.leads, dtype=np.float64)
+    steps = (1 - share) * before.step_quantiles(leads, LEVELS) + share * np.array(found.steps)
+    totals = (1 - share) * before.total_quantiles(leads, LEVELS) + share * np.array(found.totals)
+    pool = float(f"{before.pool_error ** (1 - share) * found.pool_error**share:.4g}")
+    return ErrorShape(pool, LEVELS, found.leads, _rows(steps), _rows(totals))
+
+
+def candidate_priors(studies: Iterable[Study]) -> dict[str, CandidatePrior]:
+    """μ, σ² and τ² of each candidate, over the series that have it on at least three folds."""
+    means: dict[str, list[float]] = {}
+    within: dict[str, list[float]] = {}
+    counts: dict[str, list[int]] = {}
+    for s in studies:
+        relative = relative_log_errors(s.errors)
+        if relative.shape[1] < FEWEST_FOLDS:
+            continue
+        for name, row in zip(s.names, relative, strict=True):
+            means.setdefault(name, []).append(float(row.mean()))
+            within.setdefault(name, []).append(float(row.var(ddof=1)))
+            counts.setdefault(name, []).append(len(row))
+    found = {}
+    for name, values in means.items():
+        if len(values) < FEWEST_SERIES:
+            continue
+        noise = float(np.mean(within[name]))
+        between = float(np.var(values, ddof=1)) - noise / float(np.mean(counts[name]))
+        mean = float(np.mean(values))
+        found[name] = CandidatePrior(*(float(f"{v:.4g}") for v in (mean, noise, max(between, 1e-4))))
+    return found
+
+
+def error_shape(studies: Sequence[Study], priors: Mapping[str, CandidatePrior]) -> ErrorShape:
+    """Standardised residual quantiles by lead of the combination with weights from the other folds."""
+    forecasts = [_held_out(s, priors) for s in studies]
+    own = []
+    for s, (median, _) in zip(studies, forecasts, strict=True):
+        with np.errstate(all="ignore"):
+            errors = np.abs(s.actual - median) / np.where(s.scales > 0, s.scales, np.nan)[:, None]
+        own.append(_row_means(errors))
+    logs = [np.log(max(float(np.nanmean(o)), 1e-3)) for o in own if np.isfinite(o).any()]
+    pool = float(np.exp(np.mean(logs))) if logs else 1.0
+    longest = max(s.actual.shape[1] for s in studies)
+    steps: list[list[float]] = [[] for _ in range(longest)]
+    totals: list[list[float]] = [[] for _ in range(longest)]
+    for s, (median, mean), errors in zip(studies, forecasts, own, strict=True):
+        for f in range(s.actual.shape[0]):
+            rest = np.delete(errors, f)
+            factor = error_factor(float(np.nanmean(rest)) if np.isfinite(rest).any() else None, pool)
+            size = s.scales[f] * factor
+            if not size > 0:
+                continue
+            residual = (s.actual[f] - median[f]) / size
+            total = (np.cumsum(s.actual[f]) - np.cumsum(mean[f])) / size
+            for h in range(len(residual)):
+                if np.isfinite(residual[h]):
+                    steps[h].append(residual[h])
+                if np.isfinite(total[h]):
+                    totals[h].append(total[h])
+    leads = tuple(h for h in LEADS if h <= longest)
+    return ErrorShape(float(f"{pool:.4g}"), LEVELS, leads, _table(steps, leads), _table(totals, leads))
+
+
+def _held_out(study: Study, priors: Mapping[str, CandidatePrior]) -> tuple[Floats, Floats]:
+    """Median and mean [F, H] of the combination on each fold, with weights from the others."""
+    median, mean = np.empty_like(study.actual), np.empty_like(study.actual)
+    for f in range(len(study.actual)):
+        rest = np.delete(study.errors, f, axis=1)
+        values = int(np.isfinite(np.delete(study.actual, f, axis=0)).sum())
+        weights = without_negligible(candidate_weights(rest, study.names, priors, values))
+        median[f] = combined(study.median[:, f], weights)
+        mean[f] = combined(study.mean[:, f], weights)
+    return median, mean
+
+
+def _row_means(values: Floats) -> Floats:
+    """The mean of each row [F, H] -> [F], NaN left out; NaN where there is nothing else."""
+    known = np.isfinite(values)
+    count = known.sum(axis=1)
+    total = np.where(known, values, 0.0).sum(axis=1)
+    means: Floats = np.where(count > 0, total / np.maximum(count, 1), np.nan)
+    return means
+
+
+def _table(values: list[list[float]], leads: tuple[int, ...]) -> tuple[tuple[float, ...], ...]:
+    """Quantiles at the leads, each from its neighbours too, so that tails do not hang on a few series."""
+    rows = []
+    for lead in leads:
+        near = [v for h in range(max(0, lead - 2), min(len(values), lead + 1)) for v in values[h]]
+        rows.append(np.quantile(np.array(near or [0.0]), LEVELS))
+    return _rows(np.array(rows))
+
+
+def _rows(table: npt.NDArray[Any]) -> tuple[tuple[float, ...], ...]:
+    return tuple(tuple(float(f"{v:.4g}") for v in row) for row in table)
