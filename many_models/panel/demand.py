@@ -37,23 +37,25 @@ def demand_class(y: Floats) -> DemandClass:
     return "erratic" if variation > CV2_LIMIT else "smooth"
 
 
-def outliers(y: Floats, observed: Bools, season: int) -> Bools:
-    """Which values [T] lie far outside what their neighbours and season suggest.
+def outlier_bounds(y: Floats, observed: Bools, season: int) -> tuple[Floats, Floats]:
+    """The lowest and the highest value [T] that neighbours and season allow; NaN where none is judged.
 
-    Residuals from a running median over seven observed values, less the median of their place in
-    the season; outlying beyond eight robust standard deviations. A history without negative values
+    Around a running median over seven observed values, plus the median of their place in the
+    season, eight robust standard deviations of what is left. A history without negative values
     is judged on log(1 + y): promotions and peaks multiply.
     """
-    flags = np.zeros(len(y), dtype=bool)
+    low, high = np.full(len(y), np.nan), np.full(len(y), np.nan)
     places = np.flatnonzero(observed)
     values = y[places]
     if len(values) < 2 * _WINDOW:
-        return flags
-    if values.min() >= 0:
+        return low, high
+    multiplies = values.min() >= 0
+    if multiplies:
         values = np.log1p(values)
     half = _WINDOW // 2
     padded = np.pad(values, half, mode="edge")
-    residual = values - np.median(np.lib.stride_tricks.sliding_window_view(padded, _WINDOW), axis=1)
+    expected = np.median(np.lib.stride_tricks.sliding_window_view(padded, _WINDOW), axis=1)
+    residual = values - expected
     if season > 1 and len(values) >= 4 * season:
         phase = places % season
         order = np.argsort(phase, kind="stable")
@@ -62,11 +64,23 @@ def outliers(y: Floats, observed: Bools, season: int) -> Bools:
         profile = np.zeros(season)
         profile[phase[order][begins]] = [np.median(group) for group in groups]
         residual = residual - profile[phase]
-    residual = residual - np.median(residual)
+    centre = float(np.median(residual))
+    residual = residual - centre
     spread = 1.4826 * float(np.median(np.abs(residual)))
     if spread > 0:
-        flags[places] = np.abs(residual) > OUTLIER_Z * spread
-    return flags
+        # from the residual, so that a value is out of its bounds exactly where its residual is too large
+        middle, reach = values - residual, OUTLIER_Z * spread
+        low[places], high[places] = middle - reach, middle + reach
+        if multiplies:
+            with np.errstate(over="ignore"):
+                low, high = np.maximum(np.expm1(low), 0.0), np.expm1(high)
+    return low, high
+
+
+def outliers(y: Floats, observed: Bools, season: int) -> Bools:
+    """Which values [T] lie far outside what their neighbours and season suggest: see `outlier_bounds`."""
+    low, high = outlier_bounds(y, observed, season)
+    return (y < low) | (y > high)
 
 
 def shape_findings(y: Floats, observed: Bools, season: int, report_outliers: bool) -> list[Finding]:
