@@ -32,12 +32,20 @@ class Wishes:
         Steps from the cutoff to the last forecast stamp: gap + horizon.
     settings
         What the configuration says.
+    recursive
+        Whether forecasts are fed back, so that every row reads the value right before it.
     """
 
     style: Style
     season: int = 1
     reach: int = 1
     settings: FeatureSettings = field(default_factory=FeatureSettings)
+    recursive: bool = False
+
+    @property
+    def lead(self) -> int:
+        """Steps from the last value that a row reads to the row, at most."""
+        return 1 if self.recursive else self.reach
 
 
 @runtime_checkable

@@ -22,6 +22,15 @@ def known_position(target: Positions, cutoff: Positions, lag: int) -> Positions:
     return target - lag * hops
 
 
+def auto_lags(seasons: set[int], wishes: Wishes) -> tuple[int, ...]:
+    """The last value and the last seasons, and the few values before them that serve."""
+    twice = {2 * season for season in seasons}
+    if wishes.recursive:
+        return (1, 2, 3, *seasons, *(season + 1 for season in seasons), *twice)
+    # One linear coefficient for all steps: only the last value and the last seasons serve it.
+    return (1, *seasons, *((2, 3) if wishes.style == "tree" else twice))
+
+
 @dataclass(frozen=True)
 class Lags:
     """The nearest known values a whole number of lags before the row."""
@@ -35,11 +44,8 @@ class Lags:
         """The lags asked for that leave at least half of the training part as rows."""
         wanted = wishes.settings.lags
         if wanted is None:
-            # One linear coefficient for all steps: only the last value and the last seasons serve it.
-            seasons = {*series.grid.frequency.seasons, wishes.season} - {1}
-            more = {2, 3} if wishes.style == "tree" else {2 * season for season in seasons}
-            wanted = (1, *seasons, *more)
-        kept = tuple(sorted({lag for lag in wanted if lag > 0 and lag + wishes.reach <= len(series) // 2}))
+            wanted = auto_lags({*series.grid.frequency.seasons, wishes.season} - {1}, wishes)
+        kept = tuple(sorted({lag for lag in wanted if lag > 0 and lag + wishes.lead <= len(series) // 2}))
         return cls(kept) if kept else None
 
     @property

@@ -21,6 +21,10 @@ def _no_columns() -> Floats:
     return np.empty((0, 0))
 
 
+def _no_zeros() -> Floats:
+    return np.empty(0)
+
+
 @dataclass(frozen=True)
 class Rows:
     """n rows to compute features for; past and future rows are built by the same code.
@@ -47,6 +51,8 @@ class Rows:
     past_x : [M, P]
         Past-only covariates; the last row belongs to the last value of `y`. A row reads them no
         later than its `cutoff`.
+    zero : [n]
+        What a target of zero is on the scale of `y`; nothing = 0.
     """
 
     grid: Grid
@@ -59,6 +65,7 @@ class Rows:
     known_ordinals: Positions = field(default_factory=_no_ordinals)
     known_table: Floats = field(default_factory=_no_columns)
     past_x: Floats = field(default_factory=_no_columns)
+    zero: Floats = field(default_factory=_no_zeros)
 
     def __len__(self) -> int:
         return len(self.ordinals)
@@ -125,3 +132,7 @@ class Rows:
     def relative_to(self, level: Floats) -> Rows:
         """The same rows with `level` [n] to be taken off lags and rolling means."""
         return replace(self, level=level)
+
+    def with_zero(self, zero: float) -> Rows:
+        """The same rows on a scale on which a target of zero is `zero`."""
+        return replace(self, zero=np.full(len(self), zero))

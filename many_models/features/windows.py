@@ -29,7 +29,7 @@ class Windows:
     @classmethod
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
         """The windows asked for that fit in a third of the training part."""
-        room = max(1, (len(series) - wishes.reach) // 3)
+        room = max(1, (len(series) - wishes.lead) // 3)
         wanted = wishes.settings.windows
         if wanted is None:
             wanted = (4, wishes.season if wishes.season > 4 else 12)

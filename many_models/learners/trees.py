@@ -6,6 +6,7 @@ library's own format is ever stored or read back.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,11 @@ class Trees:
             goes_left = (seen <= table.threshold[node]) | (np.isnan(seen) & table.left_if_nan[node])
             node = np.where(goes_left, table.left[node], table.right[node])
         return np.asarray(np.ascontiguousarray(table.value[node]).sum(axis=1))
+
+    @staticmethod
+    def stacked(forests: Sequence[Trees]) -> ForestStack:
+        """The forests as one that answers a row of each."""
+        return _stack([_table(trees) for trees in forests])
 
     def state(self) -> State:
         """The trees as plain arrays; numbers of `single()` trees lose nothing."""
@@ -173,6 +179,63 @@ def _table(trees: Trees) -> _Table:
     left_if_nan[is_split] = trees.left_if_nan
     return _Table(
         root, _depth(left, right, root, is_split), feature, threshold, left_if_nan, left, right, value
+    )
+
+
+@dataclass(frozen=True)
+class ForestStack:
+    """Many forests in one table of nodes, the last of them a leaf of nothing that fills up.
+
+    Attributes
+    ----------
+    root : [T, S]
+        The first node of each tree of each forest.
+    child : [2 nodes]
+        Right and left child of each node; a leaf is its own child.
+    """
+
+    root: Ints
+    depth: int
+    feature: Ints
+    threshold: Floats
+    left_if_nan: npt.NDArray[np.bool_]
+    child: Ints
+    value: Floats
+
+    def predict(self, x: Floats) -> Floats:
+        """The answer of forest s to row s [S, c] -> [S]."""
+        flat, width = np.ascontiguousarray(x).reshape(-1), x.shape[1]
+        if width == 0:
+            flat, width = np.zeros(len(x)), 1
+        row = np.arange(len(x)) * width
+        node = self.root
+        for _ in range(self.depth):
+            seen = flat[self.feature[node] + row]
+            goes_left = (seen <= self.threshold[node]) | (np.isnan(seen) & self.left_if_nan[node])
+            node = self.child[2 * node + goes_left]
+        # One tree after another, so that leaves of nothing at the end change no bit.
+        return np.asarray(np.cumsum(self.value[node], axis=0)[-1])
+
+
+def _stack(tables: list[_Table]) -> ForestStack:
+    sizes = [len(table.feature) for table in tables]
+    total, most = sum(sizes), max(1, *(len(table.root) for table in tables))
+    root = np.full((most, len(tables)), total, dtype=np.int64)
+    child = np.full(2 * (total + 1), total, dtype=np.int64)
+    begin = 0
+    for column, (table, size) in enumerate(zip(tables, sizes, strict=True)):
+        root[: len(table.root), column] = table.root + begin
+        child[2 * begin : 2 * (begin + size) : 2] = table.right + begin
+        child[2 * begin + 1 : 2 * (begin + size) : 2] = table.left + begin
+        begin += size
+    return ForestStack(
+        root,
+        max(table.depth for table in tables),
+        np.concatenate([*(table.feature for table in tables), [0]]),
+        np.concatenate([*(table.threshold for table in tables), [0.0]]),
+        np.concatenate([*(table.left_if_nan for table in tables), [False]]),
+        child,
+        np.concatenate([*(table.value for table in tables), [0.0]]),
     )
 
 
