@@ -7,9 +7,13 @@ from collections.abc import Mapping, Sequence
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, FitContext
 from many_models.learners.table import learner
+from many_models.panel.demand import demand_class
 from many_models.panel.series import Series
 
-_FAST = ("naive", "seasonal_naive", "drift", "average", "seasonal_average", "theta", "ces", "arx")
+SPARSE = ("croston", "sba", "tsb", "adida", "imapa")
+"""For intermittent and lumpy demand alone, unless they are named."""
+
+_FAST = ("naive", "seasonal_naive", "drift", "average", "seasonal_average", *SPARSE, "theta", "ces", "arx")
 _BALANCED = (*_FAST, "ets", "arima", "elastic_net", "lightgbm")
 
 PRESETS: Mapping[str, tuple[str, ...]] = {
@@ -22,6 +26,8 @@ PRESETS: Mapping[str, tuple[str, ...]] = {
 LONGEST: Mapping[str, int] = {"ets": 3000, "ces": 3000, "theta": 5000, "arima": 1500, "auto_arima": 1000}
 """Histories above this many values are too long for a learner within a preset's price; naming the
 learner in `learners.allow` lifts it."""
+
+SPARSE_CLASSES = ("intermittent", "lumpy")
 
 GUARD = ("seasonal_naive", "naive")
 """Always candidates (promise 10), also when an allow or block list does not name them."""
@@ -52,7 +58,10 @@ def series_candidates(
         Whether the user named the learners, so that no limit of a preset applies.
     """
     found: list[Candidate] = []
+    sparse = named or demand_class(series.y[series.observed]) in SPARSE_CLASSES
     for name in names:
+        if name in SPARSE and not sparse:
+            continue
         chosen = learner(name)
         if len(series) < chosen.info.min_length:
             continue

@@ -1,6 +1,6 @@
 """Writes the golden models: one stored state per kind and version, with the forecast it must give for ever.
 
-    python tests/learners/make_golden.py
+    python tests/learners/make_golden.py [LEARNER ...]
 
 Run it only when a format version is raised; the older files stay, and stay readable.
 """
@@ -8,6 +8,8 @@ Run it only when a format version is raised; the older files stay, and stay read
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,11 +48,11 @@ def golden_series() -> tuple[Series, Future]:
     return series, Future(grid, start + t[60:], known_x[60:])
 
 
-def main() -> None:
-    """Writes every kind that has no file of its present version yet."""
+def main(names: Sequence[str]) -> None:
+    """Writes the models of these learners, or of all."""
     series, future = golden_series()
     context = FitContext(horizon=STEPS, season=12, score_season=12, seed=1, nonnegative=True)
-    for name in learner_names():
+    for name in names or learner_names():
         chosen = learner(name)
         for candidate in chosen.candidates(series, context):
             past = series if candidate.uses_known else series.without_known()
@@ -70,4 +72,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])
