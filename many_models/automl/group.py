@@ -32,6 +32,7 @@ from many_models.automl.training import (
     train_series,
 )
 from many_models.bundle.container import pack
+from many_models.features.holidays import place_of
 from many_models.features.settings import CovariateSettings, FeatureSettings, StepsByColumn
 from many_models.learners.base import Deadline, FitContext
 from many_models.panel.findings import Finding, finding
@@ -39,7 +40,7 @@ from many_models.panel.folds import cutoffs, least_training
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared, PrepareSettings, demand_class, prepare
-from many_models.spec import CovariatesSpec, ForecastSpec, ReductionSpec
+from many_models.spec import CovariatesSpec, ForecastSpec, HolidaysSpec, ReductionSpec
 
 SOFT_SHARE = 0.8
 """Share of a group's time after which no further candidate is begun; the rest is for the refit."""
@@ -163,7 +164,7 @@ def check_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
     rows = GroupRows(task.layout, task.schemas)
     for key, part in series_of(frame, task.layout):
         prepared = prepare(part, key, task.layout, task.prepare_settings)
-        findings = list(prepared.findings)
+        findings = [*prepared.findings, *_unknown_country(prepared, key, task.spec)]
         if prepared.n_obs > 0 and _is_short(prepared, _cutoffs(prepared, task.spec), task.spec):
             findings.append(_short(prepared, task.spec))
         _add_findings(rows, key, findings)
@@ -185,7 +186,7 @@ def _train_one(
     frame: pd.DataFrame, key: SeriesKey, task: TrainTask, deadline: Deadline, rows: GroupRows, started: float
 ) -> None:
     prepared = prepare(frame, key, task.layout, task.prepare_settings)
-    findings = list(prepared.findings)
+    findings = [*prepared.findings, *_unknown_country(prepared, key, task.spec)]
     if prepared.n_obs == 0:
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "NO_OBSERVATIONS", "", time.perf_counter() - started)
@@ -281,9 +282,10 @@ def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitConte
         features=FeatureSettings(
             lags=_auto_or_off(features.lags, ()),
             windows=_auto_or_off(features.windows, ()),
-            calendar=_auto_or_off(features.calendar, False),
+            calendar=_auto_or_off(features.calendar, ()),
             fourier=_auto_or_off(features.fourier, 0),
-            holidays=() if features.holidays is None else tuple(features.holidays.calendars),
+            stl=features.stl == "on",
+            **_holidays(features.holidays, prepared, key),
             log=None if features.transforms == "auto" else features.transforms != "none",
             transform=features.transforms,
             difference=features.difference,
@@ -315,6 +317,47 @@ def _by_column(steps: Any) -> StepsByColumn:
     if isinstance(steps, Mapping):
         return tuple(steps.items())
     return ((None, steps),) if steps else ()
+
+
+def _holidays(asked: HolidaysSpec | None, prepared: Prepared, key: SeriesKey) -> dict[str, Any]:
+    """Whose holidays the series has, and how they become columns, as feature settings."""
+    if asked is None:
+        return {}
+    own = _own_country(asked, prepared, key)
+    return {
+        "holidays": tuple(dict.fromkeys((*asked.calendars, *([] if own is None else [own])))),
+        "holiday_categories": asked.categories,
+        "holiday_names": asked.names,
+        "holiday_before": _auto_or_off(asked.before, 0),
+        "holiday_after": _auto_or_off(asked.after, 0),
+    }
+
+
+def _own_country(asked: HolidaysSpec, prepared: Prepared, key: SeriesKey) -> tuple[str, str | None] | None:
+    """Country and subdivision in the series' own column; None where there is none that anybody knows."""
+    text = _country_text(asked.column, prepared, key)
+    return None if text is None else place_of(text)
+
+
+def _country_text(column: str | None, prepared: Prepared, key: SeriesKey) -> str | None:
+    """What the series' own column of countries holds; None where nothing."""
+    if column in key.names:
+        return str(key.values[key.names.index(column)])
+    for covariate, value in zip(prepared.static, prepared.static_x, strict=True):
+        if covariate.name == column and np.isfinite(value):
+            return covariate.categories[int(value)] if covariate.categories else f"{value:g}"
+    return None
+
+
+def _unknown_country(prepared: Prepared, key: SeriesKey, spec: ForecastSpec) -> list[Finding]:
+    """The finding that the series' own country is not known, where that is so."""
+    asked = spec.features.holidays
+    if asked is None or asked.column is None or _own_country(asked, prepared, key) is not None:
+        return []
+    text = _country_text(asked.column, prepared, key)
+    found = "no value" if text is None else repr(text)
+    message = f"{asked.column} holds {found}: no country or subdivision whose holidays are known"
+    return [finding("HOLIDAYS_UNKNOWN", 1, message=message)]
 
 
 def _reduction(wish: ReductionSpec | None) -> tuple[str, float] | None:

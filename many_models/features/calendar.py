@@ -300,10 +300,8 @@ class Calendar:
 
     def to_dict(self) -> dict[str, Any]:
         """The decision as JSON values."""
-        return {
-            "fields": [[name, list(values)] for name, values in self.fields],
-            "places": [list(place) for place in self.places],
-        }
+        fields: dict[str, Any] = {"fields": [[name, list(values)] for name, values in self.fields]}
+        return {**fields, "places": [list(place) for place in self.places]} if self.places else fields
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
@@ -312,7 +310,7 @@ class Calendar:
         unknown = [name for name, _ in fields if name not in CALENDAR_FIELDS]
         if unknown:
             raise ValueError(f"no field {unknown[0]!r}")
-        return cls(fields, tuple(Place.load(place) for place in data["places"]))
+        return cls(fields, tuple(Place.load(place) for place in data.get("places", ())))
 
 
 def _chosen(series: Series, wishes: Wishes) -> tuple[str, ...]:

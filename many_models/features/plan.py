@@ -15,6 +15,7 @@ from many_models.features.holidays import Holidays
 from many_models.features.lags import Lags
 from many_models.features.past import Past
 from many_models.features.rows import Rows
+from many_models.features.stl import Stl
 from many_models.features.trend import Trend
 from many_models.features.windows import Windows
 from many_models.panel.series import Floats, Series
@@ -24,6 +25,7 @@ FAMILIES: dict[str, type[Family]] = {
     "windows": Windows,
     "trend": Trend,
     "fourier": Fourier,
+    "stl": Stl,
     "calendar": Calendar,
     "holidays": Holidays,
     "covariates": Covariates,

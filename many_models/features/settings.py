@@ -3,7 +3,41 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
+
+ContextKind: TypeAlias = Literal["relative", "mean", "min", "above_min", "siblings"]
+Steps: TypeAlias = tuple[int, ...]
+StepsByColumn: TypeAlias = tuple[tuple[str | None, Steps], ...]
+"""(column, steps) pairs; a column None stands for all."""
+
+
+@dataclass(frozen=True)
+class CovariateSettings:
+    """What is derived from covariates. `None` means `auto`.
+
+    Attributes
+    ----------
+    lags, leads, differences, relative
+        Of known covariates.
+    interactions
+        Pairs of known covariates.
+    log
+        False keeps linear models from logs.
+    past_lags, past_windows
+        Of past-only covariates.
+    delays
+        (past-only covariate, steps after which its values are published).
+    """
+
+    lags: StepsByColumn = ()
+    leads: StepsByColumn = ()
+    differences: StepsByColumn = ()
+    relative: StepsByColumn = ()
+    interactions: tuple[tuple[str, str], ...] | None = None
+    log: bool | None = None
+    past_lags: Steps | None = None
+    past_windows: Steps | None = None
+    delays: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -13,6 +47,8 @@ class FeatureSettings:
     `None` means `auto`; an empty tuple or zero means off.
     """
 
+    strategy: str = "auto"
+    """direct, recursive or per_step."""
     lags: tuple[int, ...] | None = None
     windows: tuple[int, ...] | None = None
     calendar: tuple[str, ...] | None = None
@@ -39,3 +75,7 @@ class FeatureSettings:
     """none, standard, minmax, maxabs, robust or normalizer: of the columns."""
     reduction: tuple[str, float] | None = None
     """(pca or svd, components or the share they explain)."""
+    covariates: CovariateSettings | None = CovariateSettings()
+    """None: no covariates are read."""
+    context: tuple[ContextKind, ...] = ("relative",)
+    """What is read of the siblings' rows."""

@@ -235,7 +235,7 @@ class Arx:
 
 def _plan(series: Series, settings: dict[str, Any], context: FitContext) -> FeaturePlan:
     wishes = Wishes("linear", context.season, context.gap + context.horizon, context.features)
-    names = ("fourier", "calendar", "holidays") + (("covariates",) if settings["known"] else ())
+    names = ("fourier", "stl", "calendar", "holidays") + (("covariates", "context") if settings["known"] else ())
     if settings.get("trend"):
         names += ("trend",)
     return FeaturePlan.decide(series, wishes, names)

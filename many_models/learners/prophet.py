@@ -13,13 +13,22 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from many_models.errors import LearnerError
+from many_models.features.holidays import (
+    DAY_US,
+    Place,
+    count_overlapping,
+    named_days,
+    period_edges,
+    places_of,
+    years_of,
+)
+from many_models.features.settings import FeatureSettings
 from many_models.learners.base import Candidate, Deadline, FitContext, Parameters, State
 from many_models.learners.covariates import Regressors, column_count, weighted
 from many_models.learners.guards import (
@@ -38,7 +47,6 @@ from many_models.panel.series import Floats, Forecast, Future, Series
 Ints = npt.NDArray[np.int64]
 
 STATE_VERSION = 1
-DAY_US = 86_400_000_000
 YEAR_DAYS = 365.25
 LONGEST = 5000
 """A fit uses no more than this many last values."""
@@ -87,25 +95,6 @@ def waves(at: Ints, season: Season) -> Floats:
     return columns
 
 
-@lru_cache(maxsize=4096)
-def named_holidays(country: str, subdivision: str | None, year: int) -> tuple[tuple[int, str], ...]:
-    """The holidays of a year as (day since 1970, name), sorted; names in English where there are some."""
-    import holidays
-
-    try:
-        found = holidays.country_holidays(country, subdiv=subdivision, years=year, language="en_US")
-    except NotImplementedError as trouble:
-        raise LearnerError("HOLIDAYS_UNKNOWN", str(trouble)) from trouble
-    epoch = np.datetime64("1970-01-01", "D")
-    return tuple(
-        sorted(
-            (int((np.datetime64(day, "D") - epoch).astype(np.int64)), name)
-            for day in found
-            for name in found.get_list(day)
-        )
-    )
-
-
 @dataclass(frozen=True)
 class HolidayPlan:
     """Which holidays have an effect of their own.
@@ -113,47 +102,51 @@ class HolidayPlan:
     Attributes
     ----------
     places
-        (country, subdivision) pairs; the same name in two places is one holiday.
+        The calendars; the same name in two of them is one holiday.
     names
         The holidays that the history holds, sorted.
+    shifts
+        How many days (of longer periods: periods) each holiday's effects lie after it, below 0
+        for days before a holiday: 0 is the holiday itself.
     """
 
-    places: tuple[tuple[str, str | None], ...]
-    names: tuple[str, ...]
+    places: tuple[Place, ...] = ()
+    names: tuple[str, ...] = ()
+    shifts: tuple[int, ...] = (0,)
 
     @classmethod
-    def of(cls, grid: Grid, ordinals: Ints, places: tuple[tuple[str, str | None], ...]) -> HolidayPlan:
+    def of(cls, grid: Grid, ordinals: Ints, asked: FeatureSettings) -> HolidayPlan:
         """The holidays inside the periods of a history; none for periods longer than a week,
         whose holidays the season of the year holds."""
-        if not places or grid.frequency.step_us > 8 * DAY_US:
-            return cls((), ())
-        names = {name for _, name in cls(places, ())._inside(grid, ordinals)}
-        return cls(places, tuple(sorted(names)))
+        places = places_of(asked)
+        if not places or not len(ordinals) or grid.frequency.step_us > 8 * DAY_US:
+            return cls()
+        start, end = period_edges(grid, ordinals)
+        found = named_days(places, *years_of(start, end))
+        names = (name for name, days in found.items() if count_overlapping(days, start, end).any())
+        shifts = range(-(asked.holiday_before or 0), (asked.holiday_after or 0) + 1)
+        return cls(places, tuple(names), tuple(shifts))
+
+    @property
+    def size(self) -> int:
+        """Number of columns."""
+        return len(self.names) * len(self.shifts)
 
     def columns(self, grid: Grid, ordinals: Ints) -> Floats:
-        """1 where a period overlaps the holiday [n, len(names)]."""
-        flags = np.zeros((len(ordinals), len(self.names)))
-        position = {name: i for i, name in enumerate(self.names)}
-        for row, name in self._inside(grid, ordinals):
-            if name in position:
-                flags[row, position[name]] = 1.0
+        """1 where a period overlaps the holiday, or lies so many days after it [n, size]."""
+        flags = np.zeros((len(ordinals), self.size))
+        if not flags.size:
+            return flags
+        edges = [period_edges(grid, ordinals, -shift) for shift in self.shifts]
+        reach = [years_of(*pair) for pair in edges]
+        known = named_days(self.places, min(first for first, _ in reach), max(last for _, last in reach))
+        column = 0
+        for name in self.names:
+            for start, end in edges:
+                if name in known:
+                    flags[:, column] = count_overlapping(known[name], start, end) > 0
+                column += 1
         return flags
-
-    def _inside(self, grid: Grid, ordinals: Ints) -> Iterator[tuple[int, str]]:
-        """(row, name) for each holiday that overlaps a period."""
-        if not self.places or not len(ordinals):
-            return
-        begun, ended = (np.asarray(s).astype("datetime64[us]").astype(np.int64) for s in grid.spans(ordinals))
-        first, last = (
-            np.datetime64(int(s), "us").astype("datetime64[Y]").astype(int) for s in (begun[0], ended[-1])
-        )
-        for country, subdivision in self.places:
-            for year in range(1970 + int(first), 1971 + int(last)):
-                for day, name in named_holidays(country, subdivision, year):
-                    low = int(np.searchsorted(ended, day * DAY_US, side="right"))
-                    high = int(np.searchsorted(begun, (day + 1) * DAY_US, side="left"))
-                    for row in range(low, high):
-                        yield row, name
 
 
 @dataclass(frozen=True, eq=False)
@@ -239,8 +232,9 @@ class ProphetModel:
             "bends": self.bends,
             "seasons": [[name, period, order] for name, period, order in self.seasons],
             "season_weights": self.season_weights,
-            "places": [[country, subdivision] for country, subdivision in self.holidays.places],
+            "places": [list(place) for place in self.holidays.places],
             "holidays": list(self.holidays.names),
+            "shifts": list(self.holidays.shifts),
             "holiday_weights": self.holiday_weights,
             "regressors": self.regressors.state(),
             "weights": self.weights,
@@ -272,7 +266,7 @@ class Prophet:
         if not np.isfinite(series.y).all():
             raise LearnerError("NOT_FINITE", "the history has values that are not finite")
         seasons = seasons_for(series.grid, len(series))
-        holidays = HolidayPlan.of(series.grid, series.ordinals, context.features.holidays)
+        holidays = HolidayPlan.of(series.grid, series.ordinals, context.features)
         regressors = Regressors.of(series)
         with library("Prophet could not be fitted"):
             model = _fitted(series, seasons, holidays, regressors, context.deadline)
@@ -284,7 +278,8 @@ class Prophet:
         """The stored model."""
         s = opened(state, "prophet", STATE_VERSION)
         slope, offset, scale = (float(v) for v in s["line"])
-        places = tuple((str(country), subdivision) for country, subdivision in s["places"])
+        places = tuple(Place.load(place) for place in s["places"])
+        names = tuple(str(name) for name in s["holidays"])
         return ProphetModel(
             int(s["origin"]),
             int(s["span"]),
@@ -294,7 +289,7 @@ class Prophet:
             s["bends"],
             tuple((str(name), float(period), int(order)) for name, period, order in s["seasons"]),
             s["season_weights"],
-            HolidayPlan(places, tuple(str(name) for name in s["holidays"])),
+            HolidayPlan(places, names, tuple(int(shift) for shift in s.get("shifts", (0,)))),
             s["holiday_weights"],
             Regressors.load(s["regressors"]),
             s["weights"],
@@ -398,7 +393,7 @@ def extracted(
         seasons,
         np.array(season_weights, dtype=np.float64),
         holidays,
-        np.array([beta[f"holiday_{i}"] for i in range(len(holidays.names))], dtype=np.float64),
+        np.array([beta[f"holiday_{i}"] for i in range(holidays.size)], dtype=np.float64),
         regressors,
         np.array([beta[f"covariate_{i}"] for i in range(len(regressors))], dtype=np.float64),
         float(model.y_scale),

@@ -43,7 +43,7 @@ ENOUGH_ROWS = 200
 MEAN_OVER_MEDIAN = (0.5, 2.0)
 """Between these a mean lies, as a multiple of its median."""
 
-OUTSIDE = ("fourier", "calendar", "holidays")
+OUTSIDE = ("fourier", "stl", "calendar", "holidays")
 HISTORY = ("lags", "windows")
 
 

@@ -209,6 +209,12 @@ CODES: dict[str, Code] = {
         "{count} static covariates have more than one value in this series; the first was kept",
         "list such columns under data.known or data.past",
     ),
+    "HOLIDAYS_UNKNOWN": Code(
+        "warning",
+        "alerted",
+        "{count} values of the column of countries have no holidays that are known; the series goes without",
+        "write a two-letter country code, with a subdivision where wanted: US, DE-BY",
+    ),
     # -- forecasting --------------------------------------------------------
     "NAIVE_WINS": Code(
         "info",

@@ -10,7 +10,7 @@ import math
 import numbers
 import os
 import reprlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -234,6 +234,25 @@ def _items(value: Any, single: bool) -> Sequence[Any]:
     if single and isinstance(value, str):
         return (value,)
     raise refuse(value)
+
+
+def by_column(item: Allowed, what: str) -> Allowed:
+    """A mapping from column names to items, in the order of the names."""
+    column = text("the name of a column")
+
+    def check(value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or len(value) > LONGEST_LIST:
+            raise refuse(value)
+        result: dict[str, Any] = {}
+        for name, entry in value.items():
+            try:
+                result[column.check(name)] = item.check(entry)
+            except Refusal as refusal:
+                where = f".{str(name)[:80]}{refusal.at}"
+                raise Refusal(refusal.found, refusal.action, where) from None
+        return dict(sorted(result.items()))
+
+    return Allowed(what, check, {"type": "object", "additionalProperties": item.schema})
 
 
 def either(*kinds: Allowed) -> Allowed:

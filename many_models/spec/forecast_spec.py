@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from many_models.errors import Problem, SpecError
 from many_models.spec import yaml_text
-from many_models.spec.allowed import Json, integer, nothing, text
+from many_models.spec.allowed import Json, did_you_mean, integer, nothing, shown, text
 from many_models.spec.part import Part, examine
 from many_models.spec.sections import (
     LATER,
@@ -83,6 +83,28 @@ class ForecastSpec(Part):
     )
 
     @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
+        """Columns that features or preparation are asked of but that have not the role for it."""
+        features, data = _settings(values.get("features")), _settings(values.get("data"))
+        yield from _prepared_columns(_settings(values.get("preparation")), data)
+        yield from _country_column(_settings(features.get("holidays")).get("column"), data)
+        covariates = _settings(features.get("covariates"))
+        if "known" not in data:
+            return
+        asked: list[tuple[str, str]] = []
+        for name in ("lags", "leads", "differences", "relative"):
+            steps = covariates.get(name)
+            asked += [(name, column) for column in (steps if isinstance(steps, dict) else ())]
+        pairs = covariates.get("interactions", ())
+        if not isinstance(pairs, str):
+            asked += [("interactions", column) for pair in pairs for column in pair]
+        for name, column in asked:
+            if column not in data["known"]:
+                allowed = f"columns of data.known: {', '.join(data['known']) or 'it names none'}"
+                advice = did_you_mean(column, data["known"]) or "list it under data.known"
+                yield Problem(f"features.covariates.{name}", shown(column), allowed, advice)
+
+    @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
         """The configuration in a YAML file.
 
@@ -145,6 +167,49 @@ class ForecastSpec(Part):
         if problems:
             raise SpecError(problems)
         return self.from_dict(tree)
+
+
+def _settings(part: Any) -> Mapping[str, Any]:
+    """The settings of a part as `examine` hands it over: a part, its values, or nothing."""
+    if isinstance(part, Part):
+        return {name: getattr(part, name) for name in type(part).model_fields}
+    return part if isinstance(part, Mapping) else {}
+
+
+def _country_column(column: str | None, data: Mapping[str, Any]) -> Iterable[Problem]:
+    """A column of countries that is read with no role, or with one that may change inside a series."""
+    if column is None or "series" not in data:
+        return
+    columns = (*data["series"], *data.get("static", ()))
+    if column not in columns:
+        yield Problem(
+            "features.holidays.column",
+            shown(column),
+            f"a column of data.static or data.series: {', '.join(columns) or 'they name none'}",
+            did_you_mean(column, columns) or "list it under data.static",
+        )
+
+
+def _prepared_columns(preparation: Mapping[str, Any], data: Mapping[str, Any]) -> Iterable[Problem]:
+    """Columns that preparation has a rule for but that it never fills or rolls up."""
+    if "target" not in data:
+        return
+    covariates = (*data.get("known", ()), *data.get("past", ()))
+    rules = _settings(preparation.get("aggregate")).get("columns")
+    for setting, asked, columns in (
+        ("impute", preparation.get("impute"), (data["target"], *covariates)),
+        ("aggregate.columns", rules, covariates),
+    ):
+        for column in asked if isinstance(asked, dict) else ():
+            if column not in columns:
+                what = (
+                    "data.known or data.past"
+                    if columns is covariates
+                    else "the target, data.known or data.past"
+                )
+                allowed = f"a column of {what}: {', '.join(columns) or 'they name none'}"
+                advice = did_you_mean(column, columns) or "list it under data.known or data.past"
+                yield Problem(f"preparation.{setting}", shown(column), allowed, advice)
 
 
 def _put(tree: Json, dotted: str, value: Any) -> Problem | None:

@@ -58,7 +58,9 @@ class Part(BaseModel):
 def _plain(value: Any) -> Any:
     if isinstance(value, Part):
         return value.to_dict()
-    return list(value) if isinstance(value, tuple) else value
+    if isinstance(value, dict):
+        return {key: _plain(entry) for key, entry in value.items()}
+    return [_plain(entry) for entry in value] if isinstance(value, tuple) else value
 
 
 def part_type(field: FieldInfo) -> type[Part] | None:

@@ -29,6 +29,7 @@ from many_models.spec.allowed import (
     switch,
     text,
 )
+from many_models.spec.calendar_fields import CALENDAR_FIELDS
 from many_models.spec.learner_names import LEARNER_NAMES
 from many_models.spec.part import Part
 
@@ -351,43 +352,132 @@ def _nearest_country(value: str) -> str:
     return f"did you mean {near}?" if near else ""
 
 
-COUNTRY = text("a two-letter country code (US)", lambda code: code in _countries(), _nearest_country)
+def _place_exists(value: str) -> bool:
+    country, dash, part = value.partition("-")
+    known = _countries().get(country)
+    return known is not None and (not dash or part in known)
+
+
+def _nearest_place(value: str) -> str:
+    country, dash, part = value.partition("-")
+    if dash and country in _countries():
+        near = nearest(part, known := _countries()[country])
+        return f"did you mean {country}-{near}?" if near else f"{country} has {', '.join(known) or 'none'}"
+    return _nearest_country(value)
+
+
+@lru_cache(maxsize=1)
+def _holiday_categories() -> tuple[str, ...]:
+    """Every category of holidays that some country has."""
+    import holidays
+
+    return tuple(
+        sorted({name for code in _countries() for name in getattr(holidays, code).supported_categories})
+    )
+
+
+COUNTRY = text(
+    "a two-letter country code (US), with a subdivision where wanted (DE-BY)", _place_exists, _nearest_place
+)
+CATEGORY = text(
+    "public, bank, school, government, half_day, optional … (a category of the holidays package)",
+    lambda name: name in _holiday_categories(),
+    lambda name: did_you_mean(name, _holiday_categories()),
+)
+DAYS_AROUND = either(AUTO, integer(0, 14))
 
 
 class HolidaysSpec(Part):
-    """Whose public holidays the models see."""
+    """Whose public holidays the models see, and how."""
 
     section: ClassVar[str] = "features.holidays"
 
     country: Annotated[
         Columns,
-        listing(COUNTRY, "a two-letter country code (US), or a list of them", shortest=1, single=True),
-    ] = Field(description="The country, or countries, whose public holidays the models see.")
+        listing(COUNTRY, "a two-letter country code (US, or DE-BY), or a list of them", single=True),
+    ] = Field(
+        default=(),
+        description="The country, or countries, whose holidays the models see; DE-BY is a country and its "
+        "state or region.",
+    )
     subdivision: Annotated[str | None, null_or(text("a code of a state or region of that country (CA)"))] = (
         Field(
             default=None,
             description="The state or region whose own holidays are added; only with a single country.",
         )
     )
+    column: Annotated[str | None, null_or(COLUMN)] = Field(
+        default=None,
+        description="The column that holds each series' own country (US, DE-BY); one of `data.static` or "
+        "`data.series`. Added to `country`.",
+    )
+    categories: Annotated[Columns, listing(CATEGORY, "a list of categories", shortest=1, single=True)] = (
+        Field(
+            default=("public",),
+            description="Which holidays, each category in columns of its own; a country that has no such "
+            "category leaves it out.",
+        )
+    )
+    names: Annotated[bool, switch()] = Field(
+        default=False,
+        description="Whether each holiday that the history holds in two years has a column of its own "
+        "(Prophet always gives them one).",
+    )
+    before: Annotated[int | Auto, DAYS_AROUND] = Field(
+        default="auto",
+        description="How many days before a holiday have columns; for data coarser than days: periods. "
+        "auto = 1 for daily data, else 0.",
+    )
+    after: Annotated[int | Auto, DAYS_AROUND] = Field(default="auto", description="The same after a holiday.")
 
     @property
     def calendars(self) -> tuple[tuple[str, str | None], ...]:
-        """(country, subdivision) of each calendar."""
-        return tuple((country, self.subdivision) for country in self.country)
+        """(country, subdivision) of each calendar; that of `column` comes with the series."""
+        places = (place.partition("-") for place in self.country)
+        return tuple((country, part or self.subdivision) for country, _, part in places)
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
-        """A subdivision that the country does not have, or beside several countries."""
+        """No country; a subdivision that the country does not have, or beside several; unknown categories."""
         part, countries = values.get("subdivision"), values.get("country")
+        if countries == () and values.get("column", "") is None:
+            yield Problem(
+                "country",
+                "nothing",
+                "a two-letter country code (US), or a list of them; or `column`",
+                "name a country, or the column that holds each series' country",
+            )
+        if countries:
+            yield from _categories_of_none(countries, values)
         if part is None or not countries:
             return
-        if len(countries) > 1:
+        if len(countries) > 1 or "-" in countries[0]:
             yield Problem(
-                "subdivision", f"{shown(part)} with {len(countries)} countries", "null", "name one country"
+                "subdivision",
+                f"{shown(part)} with {', '.join(countries)}",
+                "null",
+                f"name one country, or write {countries[0][:2]}-{part} under country",
             )
         elif part not in (known := _countries()[countries[0]]):
             allowed = ", ".join(known) or f"null ({countries[0]} has none)"
             yield Problem("subdivision", shown(part), allowed, did_you_mean(part, known))
+
+
+def _categories_of_none(countries: Columns, values: Mapping[str, Any]) -> Iterator[Problem]:
+    """The categories that none of the countries has, where all countries are known."""
+    import holidays
+
+    if values.get("column", "") is not None:
+        return
+    known = {
+        name
+        for place in countries
+        for name in getattr(holidays, place.partition("-")[0]).supported_categories
+    }
+    for category in values.get("categories", ()):
+        if category not in known:
+            allowed = ", ".join(sorted(known))
+            yield Problem("categories", shown(category), allowed, did_you_mean(category, sorted(known)))
 
 
 TRANSFORMS = ("auto", "none", "log", "log1p", "box_cox")
@@ -481,6 +571,63 @@ class CovariatesSpec(Part):
                 yield Problem("interactions", shown(list(pair)), "two columns each", "name pairs of columns")
 
 
+def _period(value: Any) -> float:
+    """A season's length in steps; a key of a mapping may come as text."""
+    if isinstance(value, str):
+        try:
+            value = float(value)
+        except ValueError:
+            raise Refusal(shown(value), "write its length in steps, as in 7: 3") from None
+    return PERIOD.check(value)  # type: ignore[no-any-return]
+
+
+def _waves(value: Any) -> tuple[tuple[float, int], ...]:
+    """(period, pairs) by period, from a mapping or its pairs."""
+    pairs = list(value.items()) if isinstance(value, Mapping) else value
+    if not isinstance(pairs, (list, tuple)) or not pairs:
+        raise Refusal(shown(value))
+    found: dict[float, int] = {}
+    for pair in pairs:
+        if not isinstance(pair, (list, tuple)) or len(pair) != 2:
+            raise Refusal(shown(value))
+        period = _period(pair[0])
+        if period in found:
+            raise Refusal(f"{period:g} twice", "name it once")
+        found[period] = WAVES_OF_ONE.check(pair[1])
+    return tuple(sorted(found.items()))
+
+
+Validate: TypeAlias = Literal["validate"]
+Waves: TypeAlias = tuple[tuple[float, int], ...]
+
+CALENDAR = either(
+    choice("auto", "off"),
+    listing(choice(*CALENDAR_FIELDS), f"a list of fields: {', '.join(CALENDAR_FIELDS)}", shortest=1),
+)
+PERIOD = number("a season's length in steps, 2 or more", lambda steps: steps >= 2, {"minimum": 2})
+WAVES_OF_ONE = integer(1, 100)
+FOURIER = either(
+    choice("auto", "off", "validate"),
+    WAVES_OF_ONE,
+    Allowed(
+        "a mapping of season lengths in steps to a number each ({24: 5, 168: 3})",
+        _waves,
+        {
+            "anyOf": [
+                {"type": "object", "additionalProperties": WAVES_OF_ONE.schema, "minProperties": 1},
+                {"type": "array", "items": {"type": "array", "minItems": 2, "maxItems": 2}, "minItems": 1},
+            ]
+        },
+    ),
+)
+
+
+CONTEXT_KINDS = ("relative", "mean", "min", "above_min", "siblings")
+CONTEXT_LIST = listing(
+    choice(*CONTEXT_KINDS), f"a list of {', '.join(CONTEXT_KINDS)}", shortest=1, single=True
+)
+
+
 class FeaturesSpec(Part):
     """What the regression learners and ARX see besides the covariates."""
 
@@ -503,17 +650,25 @@ class FeaturesSpec(Part):
     ] = Field(
         default="auto", description="Rolling statistics over so many steps; auto = by frequency and length."
     )
-    calendar: Annotated[Auto | Off, choice("auto", "off")] = Field(
+    calendar: Annotated[Auto | Off | Columns, CALENDAR] = Field(
         default="auto",
-        description="Parts of the date (month, weekday, hour) that the frequency gives a meaning.",
+        description="Parts of the date: auto = those (month, weekday, hour) that the frequency and the "
+        "length of the history give a meaning; or a list of fields.",
     )
     holidays: HolidaysSpec | None = Field(
         default=None,
-        description="Public holidays; null = none. A mapping with `country` and, where wanted, "
-        "`subdivision`.",
+        description="Public holidays; null = none. A mapping with `country` or `column` and, where wanted, "
+        "what stands below.",
     )
-    fourier: Annotated[Auto | Off | int, either(choice("auto", "off"), integer(1, 100))] = Field(
-        default="auto", description="Pairs of sine and cosine terms per season; auto = by season and length."
+    fourier: Annotated[Auto | Off | Validate | int | Waves, FOURIER] = Field(
+        default="auto",
+        description="Pairs of sine and cosine terms per season: auto = by season and length; validate = as "
+        "many as the history tells (AICc); a number; or a mapping of periods, in steps, to numbers.",
+    )
+    stl: Annotated[Literal["off", "on"], choice("off", "on")] = Field(
+        default="off",
+        description="Whether the season and trend of a decomposition (STL), as known at each row's cutoff, "
+        "are columns.",
     )
     transforms: Annotated[str, choice(*TRANSFORMS)] = Field(
         default="auto",

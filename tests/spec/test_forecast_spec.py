@@ -205,6 +205,7 @@ DECIDES = {
     "features.calendar": "off",
     "features.holidays": {"country": "US"},
     "features.fourier": 2,
+    "features.stl": "on",
     "features.transforms": "none",
     "features.difference": "first",
     "features.scaling": "robust",
@@ -320,3 +321,20 @@ def test_importing_the_configuration_loads_nothing_heavy():
     code = f"import sys, many_models.spec; print([name for name in {heavy!r} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
+
+
+def test_waves_per_season_and_calendar_fields_survive_yaml(tmp_path):
+    spec = spec_with(
+        {
+            "features.fourier": {168: 3, 24: 5, "52.18": 2},
+            "features.calendar": ["month", "cyclic_hour"],
+            "features.holidays": {"country": ["US-CA", "DE"], "names": True, "before": 2},
+        }
+    )
+    assert spec.features.fourier == ((24.0, 5), (52.18, 2), (168.0, 3))
+    assert spec.features.holidays.calendars == (("US", "CA"), ("DE", None))
+    file = tmp_path / "spec.yaml"
+    file.write_text(spec.to_yaml(), encoding="utf-8")
+    assert ForecastSpec.from_yaml(file) == spec
+    file.write_text(spec_with().to_yaml().replace("fourier: auto", "fourier: {24: 5, 7: 3}"), encoding="utf-8")
+    assert ForecastSpec.from_yaml(file).features.fourier == ((7.0, 3), (24.0, 5))

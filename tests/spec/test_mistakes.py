@@ -66,9 +66,10 @@ REFUSED = [
     ("preparation__aggregate__target", ["total"]),
     ("features__lags", [[0], [1.5], [], "1", 3, None, [1, 1]]),
     ("features__windows", [[1], [], "all"]),
-    ("features__calendar", ["on", True, None]),
+    ("features__calendar", ["on", True, None, [], ["moth"], ["month", "month"]]),
     ("features__holidays", ["US", ["US"], False]),
-    ("features__fourier", [0, -1, 1.5, "three", True]),
+    ("features__fourier", [0, -1, 1.5, "three", True, {}, {1: 3}, {7: 0}, {"week": 2}, [[7, 3], ["7", 2]]]),
+    ("features__stl", ["yes", None, True]),
     ("features__transforms", ["sqrt"]),
     ("features__difference", ["second", True]),
     ("features__scaling", ["zscore", None]),
@@ -244,8 +245,29 @@ def test_a_learner_is_not_both_allowed_and_blocked():
 def test_a_subdivision_belongs_to_its_one_country():
     several = {"country": ["US", "DE"], "subdivision": "BY"}
     assert "features.holidays.subdivision" in problems_of(tree_with(features__holidays=several))
+    twice = {"country": "DE-BY", "subdivision": "BY"}
+    assert "features.holidays.subdivision" in problems_of(tree_with(features__holidays=twice))
     wrong = {"country": "DE", "subdivision": "CA"}
     assert "BY" in problems_of(tree_with(features__holidays=wrong))["features.holidays.subdivision"].allowed
+    place = problems_of(tree_with(features__holidays={"country": "DE-BX"}))["features.holidays.country[0]"]
+    assert place.action == "did you mean DE-BB?" or "DE-B" in place.action
+
+
+def test_holidays_need_a_country_or_a_column_of_countries():
+    assert "features.holidays.country" in problems_of(tree_with(features__holidays={}))
+    nowhere = problems_of(tree_with(features__holidays={"column": "shp"}))["features.holidays.column"]
+    assert nowhere.action == "did you mean shop?"
+    ForecastSpec.from_dict(tree_with(features__holidays={"column": "shop"}))
+    ForecastSpec.from_dict(tree_with(data__static=["land"], features__holidays={"column": "land"}))
+
+
+def test_a_category_of_holidays_is_one_that_a_country_has():
+    none = {"country": ["US", "GB"], "categories": ["bank"]}
+    problem = problems_of(tree_with(features__holidays=none))["features.holidays.categories"]
+    assert "government" in problem.allowed
+    unknown = {"country": "US", "categories": ["goverment"]}
+    problem = problems_of(tree_with(features__holidays=unknown))["features.holidays.categories[0]"]
+    assert problem.action == "did you mean government?"
 
 
 def test_parts_built_in_python_refuse_in_the_same_words():
