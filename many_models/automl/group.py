@@ -18,10 +18,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from many_models.automl.candidates import learner_names
+from many_models.automl.candidates import SPARSE_CLASSES, learner_names
 from many_models.automl.combination import Combine
 from many_models.automl.model import FORMAT_VERSION, KIND, SeriesModel
-from many_models.automl.prior import Prior
+from many_models.automl.prior import SPARSE_KIND, KindPrior, Prior
 from many_models.automl.rows import GroupRows, quantile_column, schemas
 from many_models.automl.scores import geometric_means
 from many_models.automl.training import (
@@ -210,7 +210,7 @@ def _trained(
     """The model of a prepared series with at least one observation, folds at the cutoffs `at`."""
     spec = task.spec
     context, bounds = fit_context(prepared, key, task), _bounds(prepared, spec)
-    plan, prior = _plan(prepared, spec), task.prior.kind(prepared.grid.frequency.kind)
+    plan, prior = _plan(prepared, spec), _prior(prepared, task)
     too_short = spec.preparation.short == "naive" and _is_short(prepared, at, spec)
     if prepared.n_obs < SHORTEST or too_short:
         series = prepared.train(prepared.length)
@@ -220,7 +220,7 @@ def _trained(
 
 
 def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Trained, float]]:
-    """Kind of frequency, training and core-seconds of each series of a group that can be trained at all.
+    """Kind of prior, training and core-seconds of each series of a group that can be trained at all.
 
     With everything that the choice was made from, for the pilot.
     """
@@ -231,7 +231,8 @@ def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Tr
             continue
         deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
         trained, _ = _trained(prepared, key, task, _cutoffs(prepared, task.spec), deadline)
-        yield prepared.grid.frequency.kind, trained, time.process_time() - started
+        kind = SPARSE_KIND if _is_sparse(prepared) else prepared.grid.frequency.kind
+        yield kind, trained, time.process_time() - started
 
 
 def _cutoffs(prepared: Prepared, spec: ForecastSpec) -> tuple[int, ...]:
@@ -292,6 +293,7 @@ def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitConte
             scaling=features.scaling,
             reduction=_reduction(features.reduction),
             covariates=_covariates(features.covariates, spec.data.publication_lag),
+            context=("relative",) if features.context == "auto" else cast("Any", features.context),
         ),
     )
 
@@ -377,12 +379,19 @@ def _bounds(prepared: Prepared, spec: ForecastSpec) -> Bounds:
     return Bounds(low, None if high == "auto" else high, spec.forecast.integer)
 
 
+def _is_sparse(prepared: Prepared) -> bool:
+    return demand_class(prepared.y[prepared.observed]) in SPARSE_CLASSES
+
+
+def _prior(prepared: Prepared, task: TrainTask) -> KindPrior:
+    return task.prior.kind(prepared.grid.frequency.kind, _is_sparse(prepared))
+
+
 def _plan(prepared: Prepared, spec: ForecastSpec) -> SeriesPlan:
     metric = spec.validation.metric
     if metric == "auto":
         # An all-zero forecast wins absolute errors on spare parts; squared ones ask for the mean.
-        sparse = demand_class(prepared.y[prepared.observed]) in ("intermittent", "lumpy")
-        metric = "rmsse" if sparse else "mase"
+        metric = "rmsse" if _is_sparse(prepared) else "mase"
     chosen = spec.learners
     return SeriesPlan(
         spec.forecast.horizon,
@@ -412,7 +421,7 @@ def _fall_back_one(
             _account(rows, key, task, status, code, message, time.perf_counter() - started)
             return
         context = fit_context(prepared, key, task)
-        prior = task.prior.kind(prepared.grid.frequency.kind)
+        prior = _prior(prepared, task)
         series = prepared.train(prepared.length)
         trained = train_fallback(
             series, context, _plan(prepared, task.spec), prior, _bounds(prepared, task.spec), status, code

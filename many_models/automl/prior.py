@@ -18,6 +18,8 @@ import numpy as np
 
 from many_models.panel.series import Floats
 
+SPARSE_KIND = "sparse"
+
 
 @dataclass(frozen=True)
 class CandidatePrior:
@@ -116,14 +118,18 @@ class KindPrior:
 
 @dataclass(frozen=True)
 class Prior:
-    """Priors by class of frequency; `other` serves the classes that have none of their own."""
+    """Priors by class of frequency; `other` serves the classes that have none of their own.
+
+    `sparse` serves intermittent and lumpy demand of every frequency: other candidates win there.
+    """
 
     kinds: Mapping[str, KindPrior]
     origin: str
 
-    def kind(self, name: str) -> KindPrior:
-        """The prior of a class of frequency."""
-        return self.kinds.get(name) or self.kinds["other"]
+    def kind(self, name: str, sparse: bool = False) -> KindPrior:
+        """The prior of a class of frequency, or of sparse demand."""
+        own = self.kinds.get(SPARSE_KIND) if sparse else None
+        return own or self.kinds.get(name) or self.kinds["other"]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON data, read back by `from_dict`."""
