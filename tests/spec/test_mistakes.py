@@ -250,7 +250,7 @@ def test_a_subdivision_belongs_to_its_one_country():
     wrong = {"country": "DE", "subdivision": "CA"}
     assert "BY" in problems_of(tree_with(features__holidays=wrong))["features.holidays.subdivision"].allowed
     place = problems_of(tree_with(features__holidays={"country": "DE-BX"}))["features.holidays.country[0]"]
-    assert place.action == "did you mean DE-BB?" or "DE-B" in place.action
+    assert "BY" in place.action
 
 
 def test_holidays_need_a_country_or_a_column_of_countries():
