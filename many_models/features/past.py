@@ -2,69 +2,72 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from many_models.features.base import Wishes
+from many_models.features.covariates import Column, single_columns
 from many_models.features.lags import known_position
 from many_models.features.rows import Positions, Rows
 from many_models.panel.series import Floats, Series
 
-SEASONAL_CYCLES = 2
-"""A season's lag needs so many seasons of training part."""
-MOST_CATEGORIES = 10
-
 
 @dataclass(frozen=True)
 class Reading:
-    """One feature from one past-only covariate.
+    """One feature from the published past of one covariate.
 
     Attributes
     ----------
-    source
-        Position of the covariate.
+    name
+        Name of the feature.
+    column
+        Position in `columns` of the family.
     lag
-        A whole number of so many steps before the row, the last published; 0 = a trailing mean.
+        The last published value a whole number of so many steps before the row; 0 = a mean.
     width
-        How many last published values the mean takes; 1 for a lag.
+        How many of the last published values the mean takes; 0 for a lag.
     delay
         Steps after which a value is published.
-    code
-        The category that an indicator stands for; -1 for a number.
+    neutral
+        The mean of the feature in training, for rows before which nothing was published.
     """
 
     name: str
-    source: int
+    column: int
     lag: int
     width: int
     delay: int
-    low: float
-    high: float
-    code: int = -1
+    neutral: float
 
     @property
     def memory(self) -> int:
-        """How many last rows are read."""
+        """How many last rows a forecast reads."""
         return self.delay + max(self.lag, self.width)
 
-    def build(self, rows: Rows) -> Floats:
+    def build(self, column: Column, rows: Rows) -> Floats:
         """The feature of the rows [n]."""
+        value = self.read(column, rows)
+        return np.where(np.isfinite(value), value, self.neutral)
+
+    def read(self, column: Column, rows: Rows) -> Floats:
+        """The feature of the rows [n]; NaN where nothing was published."""
         published = rows.cutoff - self.delay
         if self.lag:
-            return self._at(rows, known_position(rows.target, published, self.lag))
-        block = self._at(rows, (published[:, None] - np.arange(self.width)).ravel())
-        means: Floats = block.reshape(len(rows), self.width).mean(axis=1)
-        return means
+            return _value_at(column, rows, known_position(rows.target, published, self.lag))
+        block = _value_at(column, rows, published[:, None] - np.arange(self.width))
+        there = np.isfinite(block)
+        count = there.sum(axis=1)
+        total = np.where(there, block, 0.0).sum(axis=1)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
 
-    def _at(self, rows: Rows, positions: Positions) -> Floats:
-        """The covariate at positions of the target; before the first row stands the first."""
-        offset = len(rows.past_x) - len(rows.y)
-        value = rows.past_x[np.maximum(positions + offset, 0), self.source]
-        if self.code >= 0:
-            return np.asarray(value == self.code, dtype=np.float64)
-        return np.clip(value, self.low, self.high)
+
+def _value_at(column: Column, rows: Rows, positions: Positions) -> Floats:
+    """A column at positions of the target; NaN before the first row."""
+    places = positions + (len(rows.past_x) - len(rows.y))
+    value = column.build(rows.past_x[np.maximum(places, 0), column.source])
+    return np.where(places < 0, np.nan, value)
 
 
 @dataclass(frozen=True)
@@ -73,12 +76,32 @@ class Past:
 
     name: ClassVar[str] = "past"
 
+    sources: tuple[Column, ...]
     readings: tuple[Reading, ...]
 
     @classmethod
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
-        """The readings of the covariates that vary in the training part and that it can carry."""
-        return None
+        """The readings of the covariates that vary in the training part, where it can carry them."""
+        settings = wishes.settings.covariates
+        if settings is None or not series.past:
+            return None
+        sources = single_columns(series.past, series.past_x, wishes.style, settings.log is not False)
+        delays = dict(settings.delays)
+        lags, widths = settings.past_lags, settings.past_windows
+        if lags is None:
+            lags = tuple(sorted({1, wishes.season}))
+        if widths is None:
+            widths = (wishes.season if wishes.season > 4 else 12,)
+        readings = []
+        for place, column in enumerate(sources):
+            delay = delays.get(series.past[column.source].name, 0)
+            room = len(series) // 2 - wishes.reach - delay
+            readings += [Reading(f"{column.name}-{n}", place, n, 0, delay, 0.0) for n in lags if n <= room]
+            readings += [Reading(f"{column.name}/{n}", place, 0, n, delay, 0.0) for n in widths if n <= room]
+        rows = Rows.past(series)
+        kept = (_fitted(reading, sources[reading.column], rows) for reading in readings)
+        found = tuple(reading for reading in kept if reading is not None)
+        return cls(sources, found) if found else None
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -97,31 +120,33 @@ class Past:
 
     def build(self, rows: Rows) -> Floats:
         """The readings of the rows [n, c]."""
-        return np.column_stack([reading.build(rows) for reading in self.readings])
+        return np.column_stack([each.build(self.sources[each.column], rows) for each in self.readings])
 
     def to_dict(self) -> dict[str, Any]:
         """The decision as JSON values."""
         return {
-            "readings": [
-                [r.name, r.source, r.lag, r.width, r.delay, r.low, r.high, r.code] for r in self.readings
-            ]
+            "sources": [[c.name, c.source, c.transform, c.low, c.high] for c in self.sources],
+            "readings": [[r.name, r.column, r.lag, r.width, r.delay, r.neutral] for r in self.readings],
         }
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The family that gave this `to_dict()`."""
-        return cls(
-            tuple(
-                Reading(
-                    str(name),
-                    int(source),
-                    int(lag),
-                    int(width),
-                    int(delay),
-                    float(low),
-                    float(high),
-                    int(code),
-                )
-                for name, source, lag, width, delay, low, high, code in data["readings"]
-            )
+        sources = tuple(
+            Column(str(name), int(source), transform, float(low), float(high))
+            for name, source, transform, low, high in data["sources"]
         )
+        readings = tuple(
+            Reading(str(name), int(column), int(lag), int(width), int(delay), float(neutral))
+            for name, column, lag, width, delay, neutral in data["readings"]
+        )
+        return cls(sources, readings)
+
+
+def _fitted(reading: Reading, column: Column, rows: Rows) -> Reading | None:
+    """The reading with its neutral value, or None where it does not vary in the training part."""
+    value = reading.read(column, rows)
+    value = value[np.isfinite(value)]
+    if len(value) < 2 or not float(value.min()) < float(value.max()):
+        return None
+    return replace(reading, neutral=float(value.mean()))

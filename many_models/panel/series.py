@@ -24,11 +24,18 @@ class Covariate:
 
     Values stand in float64 arrays: numbers as they are, booleans as 0/1, categories as
     the position in `categories` (sorted); NaN is missing, also for a category never seen.
+
+    Attributes
+    ----------
+    origin
+        `own`: a column of the series' own rows. `siblings`: computed from the rows of its siblings
+        (`data.context`). `alone`: such a column of a series that never had a sibling, always 0.
     """
 
     name: str
     kind: Literal["number", "boolean", "category"] = "number"
     categories: tuple[str, ...] = ()
+    origin: Literal["own", "siblings", "alone"] = "own"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from types import UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin
@@ -23,6 +24,10 @@ class Part(BaseModel):
 
     section: ClassVar[str] = ""
     """Dotted path of this part in the tree; the root has none."""
+
+    def __hash__(self) -> int:
+        # A setting may be a mapping, which has no hash of its own.
+        return hash(json.dumps(self.to_dict(), sort_keys=True))
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:

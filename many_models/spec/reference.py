@@ -113,7 +113,8 @@ def _row(part: type[Part], name: str, field: FieldInfo) -> str:
     else:
         link = f"[a mapping](#{inner.section.replace('.', '')})"
         allowed = f"null | {link}" if may_be_null(field) else link
-        default = _default(field) if may_be_null(field) else _of_its_keys(inner)
+        none = may_be_null(field) and field.default is None
+        default = _default(field) if none else _of_its_keys(inner)
     cells = (f"`{below(part.section, name)}`", allowed, default, field.description or "")
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
