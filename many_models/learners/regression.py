@@ -1,14 +1,17 @@
-"""Direct regression on features: an elastic net and LightGBM.
+"""Regression on features: an elastic net and LightGBM, by one of three strategies.
 
-One model answers all steps of the horizon: each training row is seen from one of the steps
-before it, in turn, so that lags and windows are as old there as they will be in the forecast.
+`direct`: one model answers all steps of the horizon. Each training row is seen from one of the
+steps before it, in turn, so that lags and windows are as old there as they will be in the forecast.
+`per_step`: the same, with a model of its own for each step, or for each few of a long horizon.
+`recursive`: one model of the next step; what it forecasts is fed back.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 
@@ -25,6 +28,7 @@ from many_models.learners.linear import (
     standardise,
     weighted_rows,
 )
+from many_models.learners.recursion import HISTORY, recursed
 from many_models.learners.table import learner_info
 from many_models.learners.trees import Trees
 from many_models.panel.series import Floats, Forecast, Future, Series
@@ -43,8 +47,10 @@ ENOUGH_ROWS = 200
 MEAN_OVER_MEDIAN = (0.5, 2.0)
 """Between these a mean lies, as a multiple of its median."""
 
+MOST_CORES = 12
+"""Models of a `per_step` forecast; of a longer horizon each answers a few neighbouring steps."""
+
 OUTSIDE = ("fourier", "stl", "calendar", "holidays")
-HISTORY = ("lags", "windows")
 
 
 @dataclass(frozen=True)
@@ -68,6 +74,12 @@ class Frame:
     def memory(self) -> int:
         """How many last values a forecast reads."""
         return max(self.plan.memory, self.level)
+
+    @property
+    def zero(self) -> float:
+        """What a target of zero is on the learned scale."""
+        with np.errstate(divide="ignore"):
+            return float(self.scale.forward(np.zeros(1))[0])
 
     @property
     def tail(self) -> int:
@@ -141,14 +153,21 @@ class Lesson:
 
 def frame_of(series: Series, parameters: Parameters, context: FitContext, style: Style) -> Frame:
     """The scale and the feature plan for a training part."""
-    wishes = Wishes(style, context.season, context.gap + context.horizon, context.features)
+    recursive = strategy_of(parameters) == "recursive"
+    wishes = Wishes(style, context.season, context.gap + context.horizon, context.features, recursive)
     names: tuple[str, ...] = OUTSIDE
     names += HISTORY if parameters["history"] else ()
-    names += ("covariates",) if parameters["known"] else ()
+    names += ("covariates", "context") if parameters["known"] else ()
+    names += ("past",) if parameters.get("past") else ()
     plan = FeaturePlan.decide(series, wishes, names)
     scale = TargetScale.of(series.y, bool(parameters["log"]))
     level = best_level(scale.forward(series.y), context) if parameters["history"] else 0
     return Frame(scale, plan, level, len(series.known) if parameters["known"] else 0)
+
+
+def strategy_of(parameters: Parameters) -> str:
+    """The strategy of a candidate; without a history to read all strategies are one."""
+    return str(parameters.get("strategy", "direct")) if parameters["history"] else "direct"
 
 
 def best_level(z: Floats, context: FitContext) -> int:
@@ -172,21 +191,35 @@ def best_level(z: Floats, context: FitContext) -> int:
     return best
 
 
-def seen_from(count: int, first: int, horizon: int) -> tuple[Positions, Positions]:
+Steps: TypeAlias = tuple[int, int]
+"""The first and the last step, gap not included, that a core answers."""
+
+
+def seen_from(count: int, first: int, horizon: int, nearest: int = 1) -> tuple[Positions, Positions]:
     """Target positions and steps of the training rows [n] each, for `count` values.
 
-    Every value is a target at least once; the steps come in turn, so that all are equally
-    often met without `horizon` times as many rows.
+    Every value is a target at least once; the steps from `nearest` to `horizon` come in turn, so that
+    all are equally often met without `horizon` times as many rows.
     """
     targets = np.arange(first, count, dtype=np.int64)
-    copies = max(1, min(horizon, -(-ENOUGH_ROWS // max(1, len(targets)))))
-    spread = max(1, horizon // copies)
-    steps = [(targets + copy * spread) % horizon + 1 for copy in range(copies)]
+    span = horizon - nearest + 1
+    copies = max(1, min(span, -(-ENOUGH_ROWS // max(1, len(targets)))))
+    spread = max(1, span // copies)
+    steps = [(targets + copy * spread) % span + nearest for copy in range(copies)]
     return np.tile(targets, copies)[-MOST_ROWS:], np.concatenate(steps)[-MOST_ROWS:]
 
 
-def lesson_of(series: Series, frame: Frame, context: FitContext) -> Lesson:
-    """The training rows of `series` that were observed.
+def answered_steps(strategy: str, horizon: int) -> tuple[Steps, ...]:
+    """The steps that each core answers: one core for all, or at most `MOST_CORES` that share them evenly."""
+    if strategy == "recursive":
+        return ((1, 1),)
+    cores = min(horizon, MOST_CORES) if strategy == "per_step" else 1
+    ends = [(core + 1) * horizon // cores for core in range(cores)]
+    return tuple(zip([1, *(end + 1 for end in ends[:-1])], ends, strict=True))
+
+
+def lesson_of(series: Series, frame: Frame, gap: int, steps: Steps) -> Lesson:
+    """The training rows of `series` that were observed, seen from `steps`.
 
     Raises
     ------
@@ -194,20 +227,20 @@ def lesson_of(series: Series, frame: Frame, context: FitContext) -> Lesson:
         `TOO_SHORT` where too few rows are left behind the lags.
     """
     z = frame.scale.forward(series.y)
-    if frame.memory == 0:
+    if frame.memory == 0 and frame.plan.past_memory == 0:
         targets = np.arange(max(0, len(z) - MOST_ROWS), len(z), dtype=np.int64)
-        steps = np.ones_like(targets)
+        seen = np.ones_like(targets)
     else:
         lags = [family.memory for family in frame.plan.families if family.name == "lags"]
         first = max(1, *lags) if lags else 1
-        targets, steps = seen_from(len(z), first, context.horizon)
-        early = targets - steps - context.gap < first - 1
-        targets, steps = targets[~early], steps[~early]
+        targets, seen = seen_from(len(z), first, steps[1], steps[0])
+        early = targets - seen - gap < first - 1
+        targets, seen = targets[~early], seen[~early]
     kept = series.observed[targets]
     if int(kept.sum()) < FEWEST_ROWS:
         raise LearnerError("TOO_SHORT", "too few observed values behind the lags")
-    targets, steps = targets[kept], steps[kept]
-    x, level = frame.rows(Rows.training(series, z, steps, targets, context.gap))
+    targets, seen = targets[kept], seen[kept]
+    x, level = frame.rows(Rows.training(series, z, seen, targets, gap).with_zero(frame.zero))
     return Lesson(x, z[targets] - level, level, series.y[targets], len(np.unique(targets)))
 
 
@@ -221,13 +254,28 @@ def mean_over_median(y: Floats, median: Floats) -> float:
 
 @dataclass(frozen=True)
 class RegressionModel:
-    """A fitted regression: its frame, its coefficients or trees, and what its lags read."""
+    """A fitted regression: its frame, its coefficients or trees, and what its lags read.
+
+    Attributes
+    ----------
+    cores
+        Coefficients or trees: one, or one for each few steps.
+    until
+        The last step, gap included, that each core answers; the last core answers all beyond.
+    factor
+        Mean over median.
+    bounds
+        Lowest and highest value on the learned scale that a recursion may take.
+    recent, recent_known, recent_past : [memory], [k, K], [p, P]
+        The last values of target and covariates that the next rows read.
+    """
 
     settings: Parameters
     frame: Frame
-    core: LinearCore | Trees
+    cores: tuple[Core, ...]
+    until: tuple[int, ...]
     factor: float
-    """Mean over median."""
+    bounds: tuple[float, float]
     end: int
     recent: Floats
     recent_known: Floats
@@ -244,17 +292,31 @@ class RegressionModel:
         return self.frame.tail
 
     def predict(self, future: Future) -> Forecast:
-        """The forecast for the stamps of `future`, all steps at once."""
+        """The forecast for the stamps of `future`."""
         check_future(future, self.end, self.frame.known)
         if len(future) == 0:
             return Forecast.point(np.empty(0))
-        x, level = self.frame.rows(self.future_rows(future))
-        median = self.frame.scale.backward(self.core.predict(x) + level)
+        recursive = strategy_of(self.settings) == "recursive"
+        return self.forecast(recursed([self], [future])[0] if recursive else self._direct(future))
+
+    def forecast(self, z: Floats) -> Forecast:
+        """The forecast on the scale of the target, for one on the learned scale [n]."""
+        median = self.frame.scale.backward(z)
         return Forecast.point(median * self.factor, median)
+
+    def _direct(self, future: Future) -> Floats:
+        rows = self.future_rows(future)
+        x, level = self.frame.rows(rows)
+        core = np.searchsorted(self.until[:-1], rows.target - rows.cutoff)
+        answer = np.empty(len(rows))
+        for place in np.unique(core):
+            answer[core == place] = self.cores[place].predict(x[core == place])
+        return answer + level
 
     def future_rows(self, future: Future) -> Rows:
         """The rows of a forecast, with the end of the history that they read."""
-        return Rows.future(future, self.recent, self.end, self.recent_known, self.recent_past)
+        rows = Rows.future(future, self.recent, self.end, self.recent_known, self.recent_past)
+        return rows.with_zero(self.frame.zero)
 
     def update(self, series: Series) -> RegressionModel:
         """The same coefficients, moved to the end of `series`."""
@@ -264,14 +326,15 @@ class RegressionModel:
 
     def state(self) -> State:
         """The model as plain data."""
-        linear = isinstance(self.core, LinearCore)
+        linear = isinstance(self.cores[0], LinearCore)
         return {
             "kind": KIND_OF_CORE["elastic_net" if linear else "lightgbm"],
             "version": VERSION,
             "settings": dict(self.settings),
             "frame": self.frame.state(),
-            "core": self.core.state(),
-            "factor": self.factor,
+            "cores": [core.state() for core in self.cores],
+            "until": list(self.until),
+            "numbers": np.array([self.factor, *self.bounds]),
             "end": self.end,
             "recent": self.recent,
             "recent_known": self.recent_known,
@@ -319,44 +382,126 @@ class LinearCore:
         used = np.asarray(state["used"]).astype(np.int64)
         return cls(intercept, used, np.asarray(state["slope"]), low, high)
 
+    @staticmethod
+    def stacked(cores: Sequence[LinearCore]) -> LinearStack:
+        """The cores as one that answers a row of each."""
+        widest = max(len(core.used) for core in cores)
+        used = np.zeros((len(cores), widest), dtype=np.int64)
+        slope = np.zeros((len(cores), widest))
+        for row, core in enumerate(cores):
+            used[row, : len(core.used)], slope[row, : len(core.used)] = core.used, core.slope
+        intercept, low, high = np.array([[core.intercept, core.low, core.high] for core in cores]).T
+        return LinearStack(intercept, used, slope, low, high)
 
-def fitted(
-    series: Series, parameters: Parameters, frame: Frame, core: LinearCore | Trees, factor: float
+
+@dataclass(frozen=True)
+class LinearStack:
+    """Many linear cores side by side: their numbers as arrays [S] and [S, u], filled up with zeros."""
+
+    intercept: Floats
+    used: Positions
+    slope: Floats
+    low: Floats
+    high: Floats
+
+    def predict(self, x: Floats) -> Floats:
+        """The answer of core s to row s [S, c] -> [S]."""
+        parts = np.take_along_axis(x, self.used, axis=1) * self.slope
+        # One after another, so that zeros at the end change no bit.
+        total = np.cumsum(parts, axis=1)[:, -1] if parts.shape[1] else 0.0
+        return np.clip(self.intercept + total, self.low, self.high)
+
+
+Core: TypeAlias = LinearCore | Trees
+
+
+def learned(
+    series: Series,
+    parameters: Parameters,
+    context: FitContext,
+    style: Style,
+    core_of: Callable[[Lesson], Core],
 ) -> RegressionModel:
-    """The model at the end of the series it was fitted on."""
+    """The model of a series, by the strategy of its parameters; `core_of` learns a lesson."""
+    frame = frame_of(series, parameters, context, style)
+    strategy = strategy_of(parameters) if frame.memory else "direct"
+    gap = 0 if strategy == "recursive" else context.gap
+    blocks = answered_steps(strategy, context.horizon)
+    lessons = [lesson_of(series, frame, gap, steps) for steps in blocks]
+    cores = tuple(core_of(lesson) for lesson in lessons)
+    factor = 1.0
+    # A linear fit without a log is one of the mean.
+    if style == "tree" or frame.scale.log:
+        told = [core.predict(lesson.x) + lesson.level for core, lesson in zip(cores, lessons, strict=True)]
+        median = frame.scale.backward(np.concatenate(told))
+        factor = mean_over_median(np.concatenate([lesson.y for lesson in lessons]), median)
+    until = tuple(last + gap for _, last in blocks)
     recent = frame.recent(series), *frame.recent_covariates(series)
-    return RegressionModel(dict(parameters), frame, core, factor, series.end, *recent)
+    bounds = walk_bounds(frame, series)
+    return RegressionModel(dict(parameters), frame, cores, until, factor, bounds, series.end, *recent)
 
 
-def _load(state: State, core: LinearCore | Trees) -> RegressionModel:
+def walk_bounds(frame: Frame, series: Series) -> tuple[float, float]:
+    """The trained range on the learned scale, widened by itself on both sides; no target below its floor."""
+    z = frame.scale.forward(series.y)
+    low, high = float(z.min()), float(z.max())
+    floor = frame.zero if frame.scale.floor == 0.0 else -np.inf
+    return max(2.0 * low - high, floor), 2.0 * high - low
+
+
+def loaded(state: State, load: Callable[[State], Core]) -> RegressionModel:
+    """The model that gave this state; `load` reads a core.
+
+    Raises
+    ------
+    DamagedError
+        Where cores read columns that the plan does not have, or are not as many as their steps.
+    """
     frame = Frame.load(state["frame"])
-    columns = core.used if isinstance(core, LinearCore) else core.feature
-    if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < len(frame.plan.columns):
-        raise DamagedError("a regression model reads columns that its plan does not have")
+    cores = tuple(load(core) for core in state["cores"])
+    until = tuple(int(step) for step in state["until"])
+    if len(cores) != len(until) or not cores:
+        raise DamagedError("a regression model has other steps than cores")
+    for core in cores:
+        columns = core.used if isinstance(core, LinearCore) else core.feature
+        if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < len(frame.plan.columns):
+            raise DamagedError("a regression model reads columns that its plan does not have")
+    factor, low, high = (float(v) for v in state["numbers"])
     return RegressionModel(
         dict(state["settings"]),
         frame,
-        core,
-        float(state["factor"]),
+        cores,
+        until,
+        factor,
+        (low, high),
         int(state["end"]),
         np.asarray(state["recent"]),
-        np.asarray(state.get("recent_known", np.empty((0, 0)))),
-        np.asarray(state.get("recent_past", np.empty((0, 0)))),
+        np.asarray(state["recent_known"]),
+        np.asarray(state["recent_past"]),
     )
 
 
 def _candidates(name: str, series: Series, context: FitContext) -> tuple[Candidate, ...]:
-    """One candidate with the known covariates where there are some, one without."""
+    """One candidate with the known covariates where there are some, one without, one with past-only ones."""
     if len(series) < learner_info(name).min_length:
         return ()
     log = context.nonnegative and context.features.log is not False
+    strategy = "direct" if context.features.strategy == "auto" else context.features.strategy
     found = []
-    if series.known:
+    reads_covariates = context.features.covariates is not None
+    if series.known and reads_covariates:
         # On a hundred values lags cost more than they tell beside prices and promotions.
         history = len(series) >= max(LONG, 10 * (context.gap + context.horizon))
-        known = {"history": history, "known": True, "log": log}
+        # Nobody is asked for the covariates of a gap, which a recursion would need on its way.
+        way = "direct" if strategy == "recursive" and context.gap else strategy
+        known = {"history": history, "known": True, "log": log, "strategy": way}
         found.append(Candidate(f"{name}_known", name, known, True))
-    found.append(Candidate(name, name, {"history": True, "known": False, "log": log}))
+    plain = {"history": True, "known": False, "log": log, "strategy": strategy}
+    found.append(Candidate(name, name, plain))
+    if series.past and reads_covariates:
+        # Fed back, a row would read covariates older than those that it was trained with.
+        way = "direct" if strategy == "recursive" else strategy
+        found.append(Candidate(f"{name}_past", name, {**plain, "strategy": way, "past": True}))
     return tuple(found)
 
 
@@ -373,17 +518,16 @@ class ElasticNet:
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> RegressionModel:
         """The coefficients at the penalty that the corrected information criterion prefers."""
         check_target(series, self.info.min_length)
-        frame = frame_of(series, parameters, context, "linear")
-        lesson = lesson_of(series, frame, context)
-        core = elastic_net(lesson.x, lesson.z, lesson.distinct)
-        median = frame.scale.backward(core.predict(lesson.x) + lesson.level)
-        factor = mean_over_median(lesson.y, median) if frame.scale.log else 1.0
-        return fitted(series, parameters, frame, core, factor)
+
+        def core_of(lesson: Lesson) -> Core:
+            return elastic_net(lesson.x, lesson.z, lesson.distinct)
+
+        return learned(series, parameters, context, "linear", core_of)
 
     def load(self, state: State) -> RegressionModel:
         """The model that gave this state."""
         opened(state, KIND_OF_CORE["elastic_net"], VERSION)
-        return _load(state, LinearCore.load(state["core"]))
+        return loaded(state, LinearCore.load)
 
 
 L1_SHARE = 0.5
@@ -439,17 +583,16 @@ class LightGBM:
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> RegressionModel:
         """The trees, at fixed settings."""
         check_target(series, self.info.min_length)
-        frame = frame_of(series, parameters, context, "tree")
-        lesson = lesson_of(series, frame, context)
-        trees = boosted_trees(lesson, context)
-        median = frame.scale.backward(trees.predict(lesson.x) + lesson.level)
-        factor = mean_over_median(lesson.y, median)
-        return fitted(series, parameters, frame, trees, factor)
+
+        def core_of(lesson: Lesson) -> Core:
+            return boosted_trees(lesson, context)
+
+        return learned(series, parameters, context, "tree", core_of)
 
     def load(self, state: State) -> RegressionModel:
         """The model that gave this state."""
         opened(state, KIND_OF_CORE["lightgbm"], VERSION)
-        return _load(state, Trees.load(state["core"]))
+        return loaded(state, Trees.load)
 
 
 TREES = 60

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
 from sklearn.linear_model import ElasticNet as ReferenceNet
 
-from many_models.bundle.container import pack
+from many_models.bundle.container import pack, unpack
 from many_models.errors import DamagedError, LearnerError
 from many_models.features.settings import FeatureSettings
 from many_models.learners.base import FitContext
+from many_models.learners.recursion import Alone, recursed, stacked
 from many_models.learners.regression import (
+    MOST_CORES,
     ElasticNet,
     LightGBM,
+    answered_steps,
     best_level,
     elastic_net,
     seen_from,
 )
 from many_models.panel.grid import Frequency, Grid
-from many_models.panel.series import Covariate, Future, Series
+from many_models.panel.series import Covariate, Forecast, Future, Series
 
 BOTH = pytest.mark.parametrize("learner", [ElasticNet(), LightGBM()])
 PRICE = (Covariate("price"), Covariate("advert", "boolean"))
@@ -29,10 +34,11 @@ PLAIN = {"history": True, "known": False, "log": True}
 
 @pytest.fixture
 def sales(make_series):
-    def make(n=120, seed=0):
+    def make(n=120, seed=0, wander=0.0):
         rng = np.random.default_rng(seed)
         x = np.column_stack([rng.uniform(1, 3, n), rng.integers(0, 2, n)])
         log = 6 - 2 * np.log(x[:, 0]) + 0.5 * x[:, 1] + rng.normal(0, 0.1, n)
+        log += np.cumsum(rng.normal(0, wander, n)) - 5 * wander * np.sin(np.arange(n))
         return make_series(np.exp(log), "W-THU", x, PRICE)
 
     return make
@@ -100,10 +106,11 @@ def test_long_series_read_their_history_beside_covariates(learner, sales):
 @BOTH
 def test_a_model_whose_columns_do_not_exist_is_refused(learner, sales):
     state = learner.fit(sales(), KNOWN, FitContext(horizon=2, nonnegative=True)).state()
-    part = "used" if "used" in state["core"] else "feature"
-    broken = {**state, "core": {**state["core"], part: state["core"][part] + 100}}
-    with pytest.raises(DamagedError):
-        learner.load(broken)
+    (core,) = state["cores"]
+    part = "used" if "used" in core else "feature"
+    for cores in ([{**core, part: core[part] + 100}], [core, core], []):
+        with pytest.raises(DamagedError):
+            learner.load({**state, "cores": cores})
 
 
 def test_orange_juice_sized_models_are_under_eight_kilobytes(sales):
@@ -157,6 +164,125 @@ def test_the_level_follows_trends_and_not_noise():
     rng = np.random.default_rng(0)
     assert best_level(np.arange(40.0), context) == 1
     assert best_level(rng.normal(size=200), context) == 0
+
+
+STRATEGIES = pytest.mark.parametrize("strategy", ["direct", "recursive", "per_step"])
+
+
+def same(one, two):
+    return np.array_equal(one.mean, two.mean) and np.array_equal(one.median, two.median)
+
+
+@BOTH
+@STRATEGIES
+@pytest.mark.parametrize("gap", [0, 2])
+def test_every_strategy_keeps_the_contract(learner, strategy, gap, sales, make_future):
+    series = sales(150, wander=0.3)
+    features = FeatureSettings(strategy=strategy)
+    context = FitContext(horizon=6, gap=gap, nonnegative=True, features=features)
+    for known in (True, False):
+        parameters = {"history": True, "known": known, "log": True, "strategy": strategy}
+        if known and gap and strategy == "recursive":
+            continue
+        past = series if known else series.without_known()
+        model = learner.fit(past, parameters, context)
+        twelve = make_future(series, 12, sales(12, 1).known_x, gap)
+        whole = model.predict(twelve)
+        assert np.isfinite(whole.mean).all()
+        stored = learner.load(unpack(pack(model.state())))
+        assert same(stored.predict(twelve), whole)
+        assert same(model.update(past.tail(model.tail)).predict(twelve), whole)
+        first = Future(twelve.grid, twelve.ordinals[:5], twelve.known_x[:5])
+        assert same(model.predict(first), Forecast(whole.mean[:5], whole.quantiles[:5]))
+        if not known:
+            some = Future(twelve.grid, twelve.ordinals[[1, 4, 9]], twelve.known_x[[1, 4, 9]])
+            assert np.array_equal(model.predict(some).mean, whole.mean[[1, 4, 9]])
+        newer = sales(151, wander=0.3).tail(model.tail + 1)
+        moved = model.update(newer if known else newer.without_known())
+        assert moved.end == model.end + 1
+        later = make_future(newer, 4, twelve.known_x[1:5], gap)
+        assert not np.array_equal(moved.predict(later).mean, whole.mean[1:5])
+
+
+@BOTH
+def test_a_recursion_is_one_step_at_a_time_with_its_own_forecasts_as_history(learner, sales, make_future):
+    series = sales(150, wander=0.3).without_known()
+    context = FitContext(horizon=6, nonnegative=True)
+    model = learner.fit(series, {**PLAIN, "strategy": "recursive"}, context)
+    whole = model.predict(make_future(series, 6))
+    y = series.y
+    for step in range(6):
+        longer = replace(
+            series,
+            y=y,
+            observed=np.ones(len(y), bool),
+            known_x=np.empty((len(y), 0)),
+            past_x=np.empty((len(y), 0)),
+        )
+        one = model.update(longer).predict(make_future(longer, 1))
+        np.testing.assert_allclose(one.median, whole.median[[step]], rtol=1e-9)
+        y = np.append(y, one.median)
+
+
+@BOTH
+def test_many_series_are_walked_together_with_the_bits_of_each_alone(learner, sales, make_future):
+    models, futures = [], []
+    for seed in range(5):
+        series = sales(90 + 40 * seed, seed, 0.3)
+        context = FitContext(horizon=6, season=52 if seed > 2 else 1, nonnegative=True, seed=seed)
+        known = seed % 2 == 0
+        parameters = {"history": True, "known": known, "log": seed != 1, "strategy": "recursive"}
+        models.append(learner.fit(series if known else series.without_known(), parameters, context))
+        futures.append(make_future(series, 4 + seed, sales(4 + seed, 9).known_x))
+    for model, future, together in zip(models, futures, recursed(models, futures), strict=True):
+        assert np.array_equal(recursed([model], [future])[0], together)
+        assert same(model.forecast(together), model.predict(future))
+
+
+def test_stacked_cores_answer_as_each_does(sales):
+    x = np.random.default_rng(0).normal(size=(3, 40))
+    for learner in (ElasticNet(), LightGBM()):
+        models = [
+            learner.fit(
+                sales(n, wander=0.3), {**KNOWN, "history": True}, FitContext(horizon=2, nonnegative=True)
+            )
+            for n in (60, 120, 300)
+        ]
+        cores = [model.cores[0] for model in models]
+        widths = [len(model.frame.plan.columns) for model in models]
+        oracle = Alone(tuple(cores), tuple(widths)).predict(x)
+        np.testing.assert_allclose(stacked(cores, widths).predict(x), oracle, rtol=1e-12)
+        assert isinstance(stacked([*cores, object()], [*widths, 0]), Alone)
+
+
+@BOTH
+def test_a_recursion_without_the_covariates_of_its_way_says_so(learner, sales, make_future):
+    series = sales(150, wander=0.3)
+    parameters = {**KNOWN, "history": True, "strategy": "recursive"}
+    model = learner.fit(series, parameters, FitContext(horizon=4, nonnegative=True))
+    future = make_future(series, [2, 3], sales(2).known_x)
+    with pytest.raises(LearnerError) as caught:
+        model.predict(future)
+    assert caught.value.code == "FUTURE_COVARIATES_MISSING"
+
+
+def test_each_step_is_answered_by_one_core():
+    for horizon in (1, 5, 12, 13, 30, 168):
+        for strategy in ("direct", "recursive", "per_step"):
+            blocks = answered_steps(strategy, horizon)
+            assert len(blocks) <= MOST_CORES
+            if strategy != "recursive":
+                steps = [step for first, last in blocks for step in range(first, last + 1)]
+                assert steps == list(range(1, horizon + 1))
+    assert len(answered_steps("per_step", 8)) == 8
+    assert len(answered_steps("direct", 8)) == 1
+
+
+def test_candidates_carry_the_strategy_that_was_asked_for(sales):
+    for wish, found in (("auto", "direct"), ("recursive", "recursive"), ("per_step", "per_step")):
+        context = FitContext(horizon=4, nonnegative=True, features=FeatureSettings(strategy=wish))
+        for learner in (ElasticNet(), LightGBM()):
+            assert {c.parameters["strategy"] for c in learner.candidates(sales(), context)} == {found}
 
 
 def test_orange_juice_is_forecast_from_price_and_promotion(real_data):
