@@ -154,7 +154,14 @@ class Covariates:
         settings = wishes.settings.covariates
         if settings is None:
             return None
-        singles = single_columns(series.known, series.known_x, wishes.style, settings.log is not False)
+        singles = tuple(
+            column
+            for source, covariate in enumerate(series.known)
+            if covariate.origin == "own"  # of the siblings: the family `context` reads these
+            for column in columns_of(
+                covariate, source, series.known_x[:, source], wishes.style, settings.log is not False
+            )
+        )
         if not singles:
             return None
         names = [series.known[column.source].name for column in singles]
@@ -214,34 +221,28 @@ class Covariates:
         return cls(singles, tuple((int(a), int(b)) for a, b in data["products"]), derived)
 
 
-def single_columns(
-    covariates: tuple[Covariate, ...], table: Floats, style: Style, logs: bool = True
-) -> tuple[Column, ...]:
-    """The columns of covariates [T, K] that vary: a number, its log, a flag, or indicators.
+def columns_of(
+    covariate: Covariate, source: int, value: Floats, style: Style, logs: bool = True
+) -> list[Column]:
+    """The columns of a covariate at position `source`, with the values [T] that may be looked at.
 
-    The log is for linear models, of a number that is positive throughout: a price cut of a tenth
-    then does the same at every level. To a tree a log is the number again.
+    A number, its log, a flag, or an indicator for each frequent category; none where it does not
+    vary. The log is for linear models, of a number that is positive throughout: a price cut of a
+    tenth then does the same at every level. To a tree a log is the number again.
     """
-    found: list[Column] = []
-    for source, covariate in enumerate(covariates):
-        if covariate.origin != "own":
-            continue  # of the siblings: the family `context` reads these
-        value = table[:, source]
-        low, high = float(np.min(value)), float(np.max(value))
-        if not low < high:
-            continue
-        if covariate.kind == "category":
-            seen = np.bincount(value.astype(np.int64), minlength=1)
-            often = np.argsort(-seen, kind="stable")[:MOST_CATEGORIES]
-            found += [
-                Column(f"{covariate.name}={covariate.categories[i]}", source, "category", float(i), 0.0)
-                for i in sorted(int(i) for i in often if seen[i] > 1)
-            ]
-        elif _is_flag(value, low, high):
-            found.append(Column(covariate.name, source, "flag", low, high))
-        else:
-            found.append(_number(covariate.name, source, low, high, logs and style == "linear"))
-    return tuple(found)
+    low, high = float(np.min(value)), float(np.max(value))
+    if not low < high:
+        return []
+    if covariate.kind == "category":
+        seen = np.bincount(value.astype(np.int64), minlength=1)
+        often = np.argsort(-seen, kind="stable")[:MOST_CATEGORIES]
+        return [
+            Column(f"{covariate.name}={covariate.categories[i]}", source, "category", float(i), 0.0)
+            for i in sorted(int(i) for i in often if seen[i] > 1)
+        ]
+    if _is_flag(value, low, high):
+        return [Column(covariate.name, source, "flag", low, high)]
+    return [_number(covariate.name, source, low, high, logs and style == "linear")]
 
 
 def _is_flag(value: Floats, low: float, high: float) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from many_models.features.base import Wishes
-from many_models.features.covariates import Column, single_columns
+from many_models.features.covariates import Column, columns_of
 from many_models.features.lags import known_position
 from many_models.features.rows import Positions, Rows
 from many_models.panel.series import Floats, Series
@@ -85,23 +85,29 @@ class Past:
         settings = wishes.settings.covariates
         if settings is None or not series.past:
             return None
-        sources = single_columns(series.past, series.past_x, wishes.style, settings.log is not False)
-        delays = dict(settings.delays)
         lags, widths = settings.past_lags, settings.past_windows
         if lags is None:
             lags = tuple(sorted({1, wishes.season}))
         if widths is None:
             widths = (wishes.season if wishes.season > 4 else 12,)
-        readings = []
-        for place, column in enumerate(sources):
-            delay = delays.get(series.past[column.source].name, 0)
+        sources: list[Column] = []
+        readings: list[Reading] = []
+        for source, covariate in enumerate(series.past):
+            delay = dict(settings.delays).get(covariate.name, 0)
+            # What is not published yet must not even tell the range of the values.
+            value = series.past_x[: max(0, len(series) - delay), source]
             room = len(series) // 2 - wishes.reach - delay
-            readings += [Reading(f"{column.name}-{n}", place, n, 0, delay, 0.0) for n in lags if n <= room]
-            readings += [Reading(f"{column.name}/{n}", place, 0, n, delay, 0.0) for n in widths if n <= room]
+            if not len(value) or room < 1:
+                continue
+            for column in columns_of(covariate, source, value, wishes.style, settings.log is not False):
+                place, name = len(sources), column.name
+                sources.append(column)
+                readings += [Reading(f"{name}-{n}", place, n, 0, delay, 0.0) for n in lags if n <= room]
+                readings += [Reading(f"{name}/{n}", place, 0, n, delay, 0.0) for n in widths if n <= room]
         rows = Rows.past(series)
         kept = (_fitted(reading, sources[reading.column], rows) for reading in readings)
         found = tuple(reading for reading in kept if reading is not None)
-        return cls(sources, found) if found else None
+        return cls(tuple(sources), found) if found else None
 
     @property
     def columns(self) -> tuple[str, ...]:
