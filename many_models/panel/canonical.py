@@ -488,7 +488,7 @@ def _number_of(value: Any, flags: bool) -> float | None:
 def _covariate_values(
     frame: pd.DataFrame, covariate: CovariateColumn, text_table: bool, required: bool
 ) -> npt.NDArray[Any]:
-    if not required and covariate.name not in frame.columns:
+    if covariate.derived or (not required and covariate.name not in frame.columns):
         return np.full(len(frame), None if covariate.kind == "category" else np.nan)
     column = _source(frame, covariate.name)
     if covariate.kind != "category":

@@ -193,6 +193,19 @@ CODES: dict[str, Code] = {
         "{count} values lie far outside what their neighbours and season suggest; they were left as they are",
         "check these values, or mask them (data.mask)",
     ),
+    "OUTLIERS_CAPPED": Code(
+        "info",
+        "done",
+        "{count} values beyond what their neighbours and season suggest are capped for the fit; "
+        "scores see them as they are",
+        "preparation.outliers: report leaves them",
+    ),
+    "PADDED": Code(
+        "info",
+        "done",
+        "{count} periods with the median were put in front of a history too short for any fold; never scored",
+        "give more history",
+    ),
     # -- covariates ---------------------------------------------------------
     "COVARIATE_FILLED": Code(
         "info", "done", "{count} missing covariate values in the history were filled from earlier ones", ""

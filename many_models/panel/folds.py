@@ -35,6 +35,7 @@ def cutoffs(
     season: int = 1,
     folds: int | Literal["auto"] = "auto",
     step: int | Literal["auto"] = "auto",
+    trainable: Bools | None = None,
 ) -> tuple[int, ...]:
     """The lengths of the training parts, increasing; empty when the history carries no fold.
 
@@ -48,6 +49,8 @@ def cutoffs(
         Season m of MASE: a training part has at least max(7, 2m + 1) observed values.
     folds, step
         How many and how far apart; auto as `most_folds` and `fold_step` say.
+    trainable : [T]
+        Where there is something to train on, when that is more than what was observed.
 
     Notes
     -----
@@ -58,15 +61,16 @@ def cutoffs(
     count = most_folds(horizon, folds)
     apart = fold_step(horizon, step)
     seen = np.concatenate([[0], np.cumsum(observed)])
+    fits = seen if trainable is None else np.concatenate([[0], np.cumsum(trainable)])
     least = least_training(season)
     half = -(-horizon // 2)
     # the last cutoff whose whole horizon is history; on a short history, half the horizon will do
     last = length - gap - horizon
-    if last < 1 or seen[last] < least:
+    if last < 1 or fits[last] < least:
         last = length - gap - half
     found: list[int] = []
     at = last
-    while at >= 1 and len(found) < count and seen[at] >= least:
+    while at >= 1 and len(found) < count and fits[at] >= least and seen[at] > 0:
         begin, end = min(at + gap, length), min(at + gap + horizon, length)
         if seen[end] - seen[begin] >= half:
             found.append(int(at))

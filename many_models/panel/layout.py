@@ -19,6 +19,7 @@ from many_models.panel.zones import zone_problem
 
 __all__ = [
     "ColumnFacts",
+    "ContextColumns",
     "CovariateColumn",
     "Facts",
     "KeyColumn",
@@ -230,11 +231,43 @@ class TimeColumn:
 
 @dataclass(frozen=True)
 class CovariateColumn:
-    """Name, role and kind of one covariate column."""
+    """Name, role and kind of one covariate column.
+
+    Attributes
+    ----------
+    derived
+        It is computed from the rows of the sibling series, and stands in no table of the user's.
+    """
 
     name: str
     role: CovariateRole
     kind: CovariateKind
+    derived: bool = False
+
+
+@dataclass(frozen=True)
+class ContextColumns:
+    """Which known columns of the sibling series stand beside a series' own (see `panel.context`).
+
+    Attributes
+    ----------
+    by
+        Positions in `keys` of the columns that siblings share.
+    sources
+        Positions in `covariates` of the columns that are looked at.
+    siblings
+        The values of the other key columns where they are few, sorted: each has a column.
+    """
+
+    by: tuple[int, ...]
+    sources: tuple[int, ...]
+    siblings: tuple[tuple[Any, ...], ...] = ()
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ContextColumns:
+        """The columns as `dataclasses.asdict` wrote them."""
+        siblings = tuple(tuple(values) for values in data["siblings"])
+        return cls(tuple(map(int, data["by"])), tuple(map(int, data["sources"])), siblings)
 
 
 @dataclass(frozen=True)
@@ -257,6 +290,8 @@ class Layout:
         The source holds only text (CSV).
     notes
         What was decided that a person may want to know.
+    context
+        What the derived covariates, the last ones, are computed from; None where there are none.
     """
 
     keys: tuple[KeyColumn, ...]
@@ -268,6 +303,7 @@ class Layout:
     closed: str | None = None
     text_table: bool = False
     notes: tuple[str, ...] = field(default=())
+    context: ContextColumns | None = None
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -329,6 +365,7 @@ class Layout:
                 data["closed"],
                 bool(data["text_table"]),
                 tuple(data["notes"]),
+                None if data.get("context") is None else ContextColumns.from_dict(data["context"]),
             )
             layout._check()
         except (KeyError, TypeError, ValueError) as error:
@@ -349,6 +386,10 @@ class Layout:
                 raise ValueError(f"{found!r} is none of {', '.join(allowed)}")
         if not all(0 <= place < len(self.keys) for place in self.group):
             raise ValueError("group names a key column that is not there")
+        if self.context is not None:
+            places = (self.context.by, self.keys), (self.context.sources, self.covariates)
+            if not all(0 <= place < len(there) for chosen, there in places for place in chosen):
+                raise ValueError("the context names a column that is not there")
         for zone in (self.time.zone, self.time.shown_in):
             if zone is not None and zone_problem(zone) is not None:
                 raise ValueError(f"{zone!r} is no time zone")
@@ -393,6 +434,7 @@ def decide_layout(facts: Facts, columns: Sequence[Any], data: Any) -> Layout:
         for role, names in (("known", data.known), ("past", data.past), ("static", data.static))
         for name in names
     ]
+    problems += _context_of_categories(covariates, data)
     for name in (data.mask, data.closed):
         if name is not None and name in facts.columns:
             problems += _not_a_flag(facts.columns[name], facts.text_table)
@@ -410,6 +452,18 @@ def decide_layout(facts: Facts, columns: Sequence[Any], data: Any) -> Layout:
         facts.text_table,
         tuple(notes),
     )
+
+
+def _context_of_categories(covariates: Sequence[CovariateColumn], data: Any) -> Iterable[Problem]:
+    """Context columns that hold neither numbers nor flags."""
+    for column in covariates:
+        if data.context is not None and column.name in data.context.columns and column.kind == "category":
+            yield Problem(
+                column.name,
+                "text in a column of data.context",
+                "columns of numbers or of true and false",
+                "take it out of data.context.columns, or make it a number",
+            )
 
 
 def _steps_without_index(facts: Facts, data: Any, time: TimeColumn) -> Iterable[Problem]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from many_models.errors import Problem
 from many_models.panel.findings import Finding, finding
 from many_models.panel.frequency import TOLERANCE, Inferred, fit_grid, infer_frequency, same_frequency
 from many_models.panel.grid import Frequency, Grid
-from many_models.panel.layout import Layout
-from many_models.panel.series import Floats
+from many_models.panel.layout import CovariateColumn, Layout
+from many_models.panel.mutations import Journal
+from many_models.panel.series import Bools, Floats
 from many_models.panel.zones import DAY_US, to_wall
 
 Ints: TypeAlias = npt.NDArray[np.int64]
@@ -140,27 +143,73 @@ def _coverage(found: Inferred, stamps: Ints) -> float:
 # -- rolling up ------------------------------------------------------------------
 
 
-def roll_up(rows: Rows, resolved: Resolved, rule: Rule, kinds: list[str]) -> tuple[Rows, list[Finding]]:
+RULES: Mapping[str, tuple[str, ...]] = {
+    "number": ("mean", "sum", "min", "max", "first", "last"),
+    "boolean": ("max", "min", "mean", "sum", "first", "last"),
+    "category": ("mode", "first", "last"),
+}
+"""Kind of a covariate -> the rules that it can be rolled up by; the first is the automatic one."""
+
+
+def column_rules(layout: Layout, rules: Mapping[str, str]) -> tuple[str, ...]:
+    """The rule of each covariate: the one in `rules`, else the automatic one of its kind."""
+    return tuple(rules.get(column.name, RULES[column.kind][0]) for column in layout.covariates)
+
+
+def rule_problem(column: CovariateColumn, rule: str) -> Problem | None:
+    """Why a covariate cannot be rolled up by this rule; None where it can."""
+    if rule in RULES[column.kind]:
+        return None
+    kind = {"number": "numbers", "boolean": "true and false", "category": "text"}[column.kind]
+    return Problem(
+        f"preparation.aggregate.columns.{column.name}",
+        f"{rule} for a column of {kind}",
+        ", ".join(RULES[column.kind]),
+        "write one of them",
+    )
+
+
+def shares_as_numbers(layout: Layout, rules: Sequence[str]) -> Layout:
+    """The layout of rolled-up rows: the share or the count of a flag is a number."""
+    columns = [
+        replace(column, kind="number") if column.kind == "boolean" and rule in ("mean", "sum") else column
+        for column, rule in zip(layout.covariates, rules, strict=True)
+    ]
+    return replace(layout, covariates=tuple(columns))
+
+
+def roll_up(
+    rows: Rows,
+    resolved: Resolved,
+    rule: Rule,
+    rules: Sequence[str],
+    absent_zero: bool = False,
+    journal: Journal | None = None,
+    categories: Mapping[int, tuple[str, ...]] | None = None,
+) -> tuple[Rows, list[Finding]]:
     """One row per period of the coarser grid, and what was done.
 
-    The target by its rule; of covariates numbers their mean, booleans their maximum, categories the
-    last; masked when any row is, closed when all are. A first or last period that the rows do not
-    cover whole loses its target.
+    Masked when any row is, closed when all are. A first or last period that the rows do not cover
+    whole loses its target.
 
     Parameters
     ----------
     rows
         Sorted by time; several rows of one stamp all count.
-    kinds : [C]
-        number, boolean or category, per covariate column.
+    rule
+        Of the target.
+    rules : [C]
+        Of each covariate column, as `column_rules` gives them.
+    absent_zero
+        Whether a row that is missing inside a period has a target of 0.
     """
     grid, source = resolved.grid, resolved.source
     period = grid.containing(_moments(rows.t, grid, source))
     begins = np.flatnonzero(np.concatenate([[True], period[1:] != period[:-1]]))
-    y, findings = _targets(rows, period, begins, resolved, rule)
+    y, whole, findings = _targets(rows, period, begins, resolved, rule, absent_zero)
     x = (
-        np.column_stack([_covariate(rows.x[:, j], begins, kind) for j, kind in enumerate(kinds)])
-        if kinds
+        np.column_stack([_reduced(rows.x[:, j], begins, each) for j, each in enumerate(rules)])
+        if len(rules)
         else rows.x[begins]
     )
     mask = None if rows.mask is None else np.maximum.reduceat(np.nan_to_num(rows.mask), begins)
@@ -169,7 +218,34 @@ def roll_up(rows: Rows, resolved: Resolved, rule: Rule, kinds: list[str]) -> tup
     done = finding(
         "AGGREGATED", len(rows), message=f"{len(rows)} rows{name} were rolled up to {grid.frequency}"
     )
-    return Rows(grid.stamps(period[begins]), y, x, mask, closed), [done, *findings]
+    rolled = Rows(grid.stamps(period[begins]), np.where(whole, y, np.nan), x, mask, closed)
+    if journal is not None:
+        _write_down(journal, rows, rolled, y, begins, (rule, *rules), grid, categories or {})
+    return rolled, [done, *findings]
+
+
+def _write_down(
+    journal: Journal,
+    rows: Rows,
+    rolled: Rows,
+    y: Floats,
+    begins: Ints,
+    rules: tuple[str, ...],
+    grid: Grid,
+    categories: Mapping[int, tuple[str, ...]],
+) -> None:
+    place = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(rows))))
+    stamps = (
+        rolled.t.astype(str)
+        if grid.integer
+        else np.datetime_as_string(to_wall(rolled.t, grid.zone).astype("datetime64[us]"), unit="m")
+    )
+    into = [str(stamps[i]) for i in place]
+    given = (rows.t, rows.y, rows.x)
+    journal.roll_up(rules, into, given, (y[place], rolled.x[place]), dict(categories))
+    lost = np.flatnonzero(np.isfinite(y) & np.isnan(rolled.y))
+    nothing = np.empty((len(lost), 0))
+    journal.drop("INCOMPLETE_PERIOD_DROPPED", rolled.t[lost], y[lost], nothing, {})
 
 
 def _moments(t: Ints, grid: Grid, source: Inferred | None) -> Ints:
@@ -190,8 +266,13 @@ def _reduced(values: Floats, begins: Ints, rule: str) -> Floats:
         result = np.maximum.reduceat(np.where(seen, values, -np.inf), begins)
     elif rule == "min":
         result = np.minimum.reduceat(np.where(seen, values, np.inf), begins)
+    elif rule == "mode":
+        result = _modes(values, seen, begins)
     elif rule == "last":
         place = np.maximum.reduceat(np.where(seen, np.arange(len(values)), -1), begins)
+        result = values[place]
+    elif rule == "first":
+        place = np.minimum.reduceat(np.where(seen, np.arange(len(values)), len(values) - 1), begins)
         result = values[place]
     else:
         result = np.add.reduceat(np.where(seen, values, 0.0), begins)
@@ -200,42 +281,84 @@ def _reduced(values: Floats, begins: Ints, rule: str) -> Floats:
     return np.where(count > 0, result, np.nan)
 
 
-def _covariate(values: Floats, begins: Ints, kind: str) -> Floats:
-    return _reduced(values, begins, {"number": "mean", "boolean": "max"}.get(kind, "last"))
+def _modes(values: Floats, seen: Bools, begins: Ints) -> Floats:
+    """The value that stands most often in each period; of several the one seen last."""
+    result = np.full(len(begins), np.nan)
+    place = np.repeat(np.arange(len(begins)), np.diff(np.append(begins, len(values))))
+    rows = np.flatnonzero(seen)
+    if not len(rows):
+        return result
+    order = rows[np.lexsort([rows, values[rows], place[rows]])]
+    same = (place[order[1:]] == place[order[:-1]]) & (values[order[1:]] == values[order[:-1]])
+    ends = np.flatnonzero(np.append(~same, True))
+    times = np.diff(np.append(-1, ends))
+    latest = order[ends]
+    # by period, then how often, then how late: the last one of each period stays in place
+    best = np.lexsort([latest, times, place[latest]])
+    result[place[latest[best]]] = values[latest[best]]
+    return result
 
 
 def _targets(
-    rows: Rows, period: Ints, begins: Ints, resolved: Resolved, rule: Rule
-) -> tuple[Floats, list[Finding]]:
+    rows: Rows, period: Ints, begins: Ints, resolved: Resolved, rule: Rule, absent_zero: bool
+) -> tuple[Floats, Bools, list[Finding]]:
+    """The target of each period, which periods are whole as far as can be told, and what was found."""
     y = _reduced(rows.y, begins, rule)
+    whole = np.ones(len(y), dtype=bool)
     source, grid = resolved.source, resolved.grid
-    seen = np.flatnonzero(np.isfinite(rows.y))
-    if source is None or source.share < _FIT or not len(seen):
-        return y, []
-    counts = np.add.reduceat(np.isfinite(rows.y).astype(np.int64), begins)
-    observed = np.flatnonzero(counts)
-    inner = observed[1:-1]
+    finite = np.flatnonzero(np.isfinite(rows.y))
+    if source is None or source.share < _FIT or not len(finite):
+        return y, whole, []
+    # a closed day is known without a target
+    known = np.isfinite(rows.y) if rows.closed is None else np.isfinite(rows.y) | (rows.closed > 0.5)
+    counts = np.add.reduceat(known.astype(np.int64), begins)
+    observed = np.flatnonzero(np.isfinite(y))
     # rows, not values: whether an early period counts as whole must not hang on later targets
     each = np.diff(np.append(begins, len(rows)))
     usual = float(np.median(each[1:-1])) if len(each) > 2 else float(each.max()) + 1.0
-    findings = []
-    incomplete = set()
-    first, last = rows.t[seen[[0, -1]]]
-    for stamp, aside, place in ((first, -1, observed[0]), (last, 1, observed[-1])):
-        beyond = source.grid.stamps(source.grid.ordinals([stamp]) + aside)
+    first, last = _reach(known, finite, -1), _reach(known, finite, 1)
+    for row, aside, place in ((first, -1, observed[0]), (last, 1, observed[-1])):
+        beyond = source.grid.stamps(source.grid.ordinals([rows.t[row]]) + aside)
         same = grid.containing(_moments(beyond, grid, source))[0] == period[begins[place]]
         # shops that close on Sundays have no row there: a week with as many rows as usual is whole
         if same and counts[place] < usual:
-            incomplete.add(int(place))
-    if incomplete:
-        y[list(incomplete)] = np.nan
-        findings.append(finding("INCOMPLETE_PERIOD_DROPPED", len(incomplete)))
-    partial = int(
-        ((counts[inner] < usual) & (counts[inner] < _expected(period[begins[inner]], grid, source))).sum()
-    )
+            whole[place] = False
+    findings = []
+    if not whole.all():
+        findings.append(finding("INCOMPLETE_PERIOD_DROPPED", int((~whole).sum())))
+    if absent_zero:
+        kept = observed[whole[observed]]
+        lacking = np.zeros(len(y), dtype=np.int64)
+        lacking[kept] = np.maximum(_expected(period[begins[kept]], grid, source) - counts[kept], 0)
+        if lacking.any():
+            y = _with_zeros(y, np.add.reduceat(np.isfinite(rows.y).astype(np.int64), begins), lacking, rule)
+            findings.append(finding("ABSENT_ZERO", int(lacking.sum())))
+        return y, whole, findings
+    inner = observed[1:-1]
+    expected = _expected(period[begins[inner]], grid, source)
+    partial = int(((counts[inner] < usual) & (counts[inner] < expected)).sum())
     if partial and rule == "sum":
         findings.append(finding("PARTIAL_PERIODS", partial))
-    return y, findings
+    return y, whole, findings
+
+
+def _reach(known: Bools, finite: Ints, step: int) -> int:
+    """The row of the first (step -1) or last (1) target, or of the closed rows that go on from there."""
+    row = int(finite[-1 if step > 0 else 0])
+    while 0 <= row + step < len(known) and known[row + step]:
+        row += step
+    return row
+
+
+def _with_zeros(y: Floats, counts: Ints, lacking: Ints, rule: Rule) -> Floats:
+    """Targets of periods with so many values, in which so many rows are lacking that each say 0."""
+    if rule == "mean":
+        means: Floats = y * counts / np.maximum(counts + lacking, 1)
+        return means
+    if rule in ("min", "max"):
+        bound = np.minimum(y, 0.0) if rule == "min" else np.maximum(y, 0.0)
+        return np.where(lacking > 0, bound, y)
+    return y
 
 
 def _expected(periods: Ints, grid: Grid, source: Inferred) -> Ints:

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from many_models.panel.canonical import canonical_frame, column_facts
 from many_models.panel.findings import CODES
+from many_models.panel.folds import cutoffs
 from many_models.panel.keys import KeyColumn, SeriesKey
 from many_models.panel.layout import CovariateColumn, Layout, TimeColumn, decide_layout
 from many_models.panel.preparation import PrepareSettings, demand_class, future_rows, prepare
@@ -596,3 +597,300 @@ def test_rolled_up_training_part_is_the_same_bits_whatever_comes_later(seed, n, 
     other = run(t, np.where((t >= cut) & (t < t[-1]), poison, y), frequency="W-MON")
     assert other.start == whole.start
     assert other.train(n).y.tobytes() == whole.train(n).y.tobytes()
+
+
+# -- rules by column -----------------------------------------------------------------------
+
+
+def test_every_column_is_filled_by_its_own_rule_and_named():
+    columns = covariates(8)
+    columns["x0"][[2, 3]] = np.nan
+    columns["x2"][4] = np.nan
+    impute = {"sales": {"constant": 5.0}, "price": "linear", "town": {"constant": "none"}, "visits": "zero"}
+    y = np.array([1, np.nan, 3, 4, 5, 6, 7, 8.0])
+    prepared = run(days(8), y, COVARIATES, columns, impute=impute)
+    series = prepared.train(8)
+    assert series.y[1] == 5.0
+    assert series.known_x[:, 0].tolist() == [0, 1, 2, 3, 4, 5, 6, 7]
+    assert series.known[1].categories == ("a", "b", "c", "none")
+    assert series.known_x[:, 1].tolist() == [1, 0, 3, 2, 1, 0, 3, 2]
+    assert series.past_x[:, 0].tolist() == [0, 10, 20, 30, 0, 50, 60, 70]
+    found = {f.code: f for f in prepared.findings}
+    assert found["COVARIATE_FILLED"].count == 5
+    assert "price 2 (linear), town 2 (constant none), visits 1 (zero)" in found["COVARIATE_FILLED"].message
+    assert "(constant 5.0)" in found["GAPS_FILLED"].message
+
+
+def test_covariates_of_absent_rows_are_unknown_filled_inside_the_history_alone():
+    keep = np.array([0, 1, 2, 5, 6, 7, 9])
+    columns = {name: values[keep] for name, values in covariates(10).items()}
+    y = np.r_[np.arange(6.0), np.nan]
+    prepared = run(days(10)[keep], y, COVARIATES, columns, frequency="D", impute={"price": "linear"})
+    assert np.isnan(prepared.known_x[[3, 4, 8]]).all()
+    assert prepared.train(8).known_x[:, 0].tolist() == list(range(8))
+    ahead = prepared.future(8, 2).known_x[:, 0]
+    np.testing.assert_array_equal(ahead, [np.nan, 9.0])
+    assert {f.code: f.count for f in prepared.findings}["COVARIATE_FILLED"] == 2 * 3 + 2
+    assert "2 periods have no row" in next(
+        f.message for f in prepared.findings if f.code == "COVARIATE_FILLED"
+    )
+
+
+@pytest.mark.parametrize("impute", [{"price": "median"}, {"price": "linear"}, {"price": "seasonal"}, "auto"])
+def test_holes_in_the_horizon_of_a_fold_are_filled_from_nothing_after_it(impute):
+    columns = covariates(30)
+    columns["x0"][[12, 13]] = np.nan
+    whole = run(days(30), np.arange(30.0), COVARIATES, columns, impute=impute)
+    columns["x0"][16:] = 1e9
+    other = run(days(30), np.arange(30.0), COVARIATES, columns, impute=impute)
+    assert whole.future(10, 6).known_x.tobytes() == other.future(10, 6).known_x.tobytes()
+    assert np.isfinite(whole.future(10, 6).known_x[:, 0]).all()
+
+
+def test_a_category_constant_is_known_before_it_fills_anything():
+    columns = covariates(8)
+    columns["x1"] = np.array(["b"] * 6 + [None, "a"], dtype=object)
+    options = {"impute": {"town": {"constant": "none"}}}
+    early = run(days(8), np.arange(8.0), COVARIATES, columns, **options).train(4)
+    assert early.known[1].categories == ("b", "none")
+
+
+@pytest.mark.parametrize(
+    ("options", "where"),
+    [
+        ({"impute": {"town": "linear"}}, "preparation.impute.town"),
+        ({"impute": {"sales": {"constant": "x"}}}, "preparation.impute.sales"),
+        ({"aggregate_columns": {"town": "sum"}}, "preparation.aggregate.columns.town"),
+        ({"aggregate_columns": {"price": "mode"}}, "preparation.aggregate.columns.price"),
+    ],
+)
+def test_rules_that_do_not_fit_a_column_are_refused_by_name(options, where):
+    assert [p.where for p in PrepareSettings(**options).problems(COVARIATES)] == [where]
+    assert PrepareSettings().problems(COVARIATES) == []
+
+
+# -- rolling up, closely ---------------------------------------------------------------------
+
+WEEKLY = layout(
+    ("price", "known", "number"),
+    ("promo", "known", "boolean"),
+    ("town", "known", "category"),
+    ("visits", "past", "number"),
+)
+
+
+def weekly_columns(n, seed=0):
+    rng = np.random.default_rng(seed)
+    return {
+        "x0": np.where(rng.random(n) < 0.2, np.nan, rng.normal(size=n)),
+        "x1": (rng.random(n) < 0.3).astype(float),
+        "x2": rng.choice(["a", "b", "c", None], n).astype(object),
+        "x3": rng.integers(0, 9, n).astype(float),
+    }
+
+
+def mode_of(values):
+    """The most frequent value; of several the one seen last."""
+    values = [value for value in values if value is not None and value == value]
+    best = max((values.count(value) for value in values), default=0)
+    return next((value for value in reversed(values) if values.count(value) == best), None)
+
+
+@pytest.mark.parametrize("rule", ["mean", "sum", "min", "max", "first", "last"])
+def test_numbers_roll_up_by_the_rule_of_their_column(rule):
+    columns = weekly_columns(70)
+    options = {"frequency": "W-MON", "aggregate_columns": {"price": rule}}
+    prepared = run(days(70), np.ones(70), WEEKLY, columns, **options)
+    grouped = pd.Series(columns["x0"], pd.RangeIndex(70)).groupby(np.arange(70) // 7)
+    np.testing.assert_allclose(prepared.known_x[:, 0], grouped.agg(rule))
+
+
+def test_flags_and_text_roll_up_to_any_share_and_mode():
+    columns = weekly_columns(70, seed=3)
+    prepared = run(days(70), np.ones(70), WEEKLY, columns, frequency="W-MON")
+    flags = pd.Series(columns["x1"]).groupby(np.arange(70) // 7)
+    np.testing.assert_array_equal(prepared.known_x[:, 1], flags.max())
+    texts = pd.Series(columns["x2"]).groupby(np.arange(70) // 7).agg(lambda part: mode_of(list(part)))
+    names = prepared.known[2].categories
+    assert [names[int(code)] for code in prepared.known_x[:, 2]] == texts.tolist()
+    assert prepared.known[1].kind == "boolean"
+    share = run(
+        days(70), np.ones(70), WEEKLY, columns, frequency="W-MON", aggregate_columns={"promo": "mean"}
+    )
+    np.testing.assert_allclose(share.known_x[:, 1], flags.mean())
+    assert share.known[1].kind == "number"
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", None])
+@pytest.mark.parametrize("alias", ["D", "W-MON", "W-THU", "MS"])
+def test_hours_roll_up_to_local_periods_over_both_changes_of_the_clock(zone, alias):
+    index = pd.date_range("2021-02-10 05:00", "2021-11-20 13:00", freq="h", tz=zone or "UTC")
+    values = pd.Series(np.random.default_rng(1).normal(size=len(index)), index)
+    where = layout(zone=zone, shown_in=zone)
+    prepared = run(index.as_unit("us").asi8, values.to_numpy(), where, frequency=alias)
+    local = index.tz_localize(None).normalize()
+    days_back = {"W-MON": (local.dayofweek - 0) % 7, "W-THU": (local.dayofweek - 3) % 7}.get(
+        alias, 0 * local.day
+    )
+    start = local - pd.to_timedelta(local.day - 1 if alias == "MS" else days_back, unit="D")
+    expected = values.groupby(start).sum().iloc[1:-1]
+    ours = pd.Series(prepared.y, prepared.grid.wall(prepared.start + np.arange(prepared.length)))
+    np.testing.assert_allclose(ours.to_numpy(), expected.to_numpy())
+    assert ours.index.equals(pd.DatetimeIndex(expected.index).as_unit(ours.index.unit))
+    assert counts(prepared)["INCOMPLETE_PERIOD_DROPPED"] == 2
+    assert "PARTIAL_PERIODS" not in counts(prepared)
+
+
+def test_whole_first_and_last_periods_stay():
+    prepared = run(days(56), np.ones(56), frequency="W-MON")
+    assert prepared.y.tolist() == [7.0] * 8
+    assert "INCOMPLETE_PERIOD_DROPPED" not in counts(prepared)
+
+
+def test_weeks_whose_sundays_are_closed_without_a_target_are_whole():
+    index = pd.date_range("2024-01-01", periods=56)
+    closed = (index.dayofweek == 6).astype(float)
+    y = np.where(closed > 0, np.nan, 1.0)
+    prepared = run(micros(index), y, layout(closed=True), {"closed": closed}, frequency="W-MON")
+    assert prepared.y.tolist() == [6.0] * 8
+    assert not {"INCOMPLETE_PERIOD_DROPPED", "PARTIAL_PERIODS"} & set(counts(prepared))
+    short = run(micros(index)[:-2], y[:-2], layout(closed=True), {"closed": closed[:-2]}, frequency="W-MON")
+    assert counts(short)["INCOMPLETE_PERIOD_DROPPED"] == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "second"), [("sum", 5.0), ("mean", 5 / 7), ("min", 0.0), ("max", 1.0), ("last", 1.0)]
+)
+def test_rows_absent_inside_a_period_count_as_zero_where_configured(rule, second):
+    keep = np.delete(np.arange(56), [9, 10])
+    prepared = run(days(56)[keep], np.ones(54), frequency="W-MON", aggregate=rule, absent="zero")
+    assert prepared.y[1] == pytest.approx(second)
+    assert prepared.y[0] == (7.0 if rule == "sum" else 1.0)
+    assert counts(prepared)["ABSENT_ZERO"] == 2
+    assert "PARTIAL_PERIODS" not in counts(prepared)
+
+
+# -- capping ---------------------------------------------------------------------------------
+
+
+def spiky(n=60, at=30, size=1000.0):
+    y = 100 + np.random.default_rng(0).normal(size=n)
+    y[at] = size
+    return y
+
+
+def test_outliers_are_capped_for_the_fit_and_scored_as_they_are():
+    prepared = run(days(60), spiky(), outliers=True, cap=True)
+    assert counts(prepared) == {"OUTLIERS": 1, "OUTLIERS_CAPPED": 1}
+    series = prepared.train(60)
+    assert 100 < series.y[30] < 130
+    assert series.observed[30]
+    assert prepared.actual(28, 4)[2] == 1000.0
+    assert prepared.y[30] == 1000.0
+    np.testing.assert_array_equal(np.delete(series.y, 30), np.delete(prepared.y, 30))
+
+
+def test_without_outliers_capping_changes_nothing_and_says_nothing():
+    y = spiky(size=101.0)
+    prepared = run(days(60), y, outliers=True, cap=True)
+    assert prepared.findings == ()
+    assert prepared.train(60).y.tobytes() == y.tobytes()
+
+
+# -- short histories ---------------------------------------------------------------------------
+
+
+def padded_run(n, horizon=4, gap=0, **options):
+    return run(days(n), 10.0 + np.arange(n), pad=(horizon, gap), frequency="D", **options)
+
+
+@pytest.mark.parametrize("n", [4, 5, 9, 15])
+@pytest.mark.parametrize("gap", [0, 1])
+def test_short_history_is_padded_to_the_fewest_rows_that_give_a_fold(n, gap):
+    prepared = padded_run(n, gap=gap)
+    needed = 15 + gap + 2  # max(7, 2 x 7 + 1) + gap + half the horizon
+    assert prepared.padded == needed - n
+    assert (prepared.length, prepared.n_obs) == (needed, n)
+    at = cutoffs(prepared.observed, 4, gap, 7, trainable=prepared.trainable)
+    assert at == (15,)
+    train = prepared.train(15)
+    own = np.median(10.0 + np.arange(15 - prepared.padded))
+    assert train.y[: prepared.padded].tolist() == [own] * prepared.padded
+    assert not train.observed[: prepared.padded].any()
+    assert train.y[prepared.padded :].tolist() == (10.0 + np.arange(15 - prepared.padded)).tolist()
+    message = next(f.message for f in prepared.findings if f.code == "PADDED")
+    assert f"one fold needs {needed} (max(7, 2 x season 7 + 1) + gap {gap} + half the horizon 2)" in message
+
+
+def test_history_that_has_a_fold_is_not_padded():
+    assert padded_run(17).padded == 0
+    assert padded_run(16).padded == 1
+
+
+@pytest.mark.parametrize("n", [1, 2])
+def test_history_without_anything_to_learn_from_before_a_score_is_not_padded(n):
+    prepared = padded_run(n)
+    assert prepared.padded == 0
+    assert "PADDED" not in counts(prepared)
+
+
+def test_padding_takes_covariates_along():
+    prepared = run(days(6), np.arange(6.0), COVARIATES, covariates(6), pad=(4, 0))
+    series = prepared.train(prepared.length)
+    front = prepared.padded
+    assert np.isfinite(series.known_x).all()
+    assert series.known_x[front:, 0].tolist() == list(range(6))
+    assert prepared.end == run(days(6), np.arange(6.0), COVARIATES, covariates(6)).end
+
+
+# -- what the past may depend on, with every option --------------------------------------------
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    n=st.integers(9, 35),
+    poison=st.sampled_from([np.nan, 1e30, -5.0, 0.0]),
+    impute=st.sampled_from(
+        [
+            {"sales": "median", "price": "linear", "town": "median"},
+            {"sales": {"constant": 2.0}, "price": "seasonal", "town": {"constant": "c"}, "visits": "median"},
+            {"price": {"constant": -1.0}, "town": {"constant": "zz"}, "visits": "linear"},
+        ]
+    ),
+    cap=st.booleans(),
+    rows=st.sampled_from([36, 14]),
+)
+def test_training_part_depends_on_nothing_later_whatever_is_configured(seed, n, poison, impute, cap, rows):
+    rng = np.random.default_rng(seed)
+    n = min(n, rows - 1)
+    y = np.exp(rng.normal(size=rows))
+    y[rng.random(rows) < 0.2] = np.nan
+    y[rng.integers(0, rows)] = 1e4
+    y[[0, -1]] = 1.0
+    columns = {
+        "x0": np.where(rng.random(rows) < 0.3, np.nan, rng.normal(size=rows)),
+        "x1": rng.choice(["a", "b", "c", None], rows).astype(object),
+        "x2": np.where(rng.random(rows) < 0.3, np.nan, rng.normal(size=rows)),
+        "x3": np.full(rows, "L", dtype=object),
+    }
+    options = {"impute": impute, "cap": cap, "frequency": "D", "outliers": True}
+    whole = run(days(rows), y, COVARIATES, columns, **options)
+    later = np.arange(rows) >= n
+    y2 = np.where(later, poison, y)
+    y2[-1] = 1.0
+    poisoned = {
+        "x0": np.where(later, poison, columns["x0"]),
+        "x1": np.where(later, "0", columns["x1"]),
+        "x2": np.where(later, poison, columns["x2"]),
+        "x3": columns["x3"],
+    }
+    other = run(days(rows), y2, COVARIATES, poisoned, **options)
+    one, two = whole.train(n), other.train(n)
+    for name in ("y", "observed", "known_x", "past_x", "static_x"):
+        assert getattr(one, name).tobytes() == getattr(two, name).tobytes(), name
+    assert (one.known, one.past, one.start) == (two.known, two.past, two.start)
+    cut = run(days(rows)[:n], y[:n], COVARIATES, {k: v[:n] for k, v in columns.items()}, **options)
+    if cut.length == n:
+        assert cut.train(n).y.tobytes() == one.y.tobytes()
+        assert cut.train(n).known_x.tobytes() == one.known_x.tobytes()
