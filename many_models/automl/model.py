@@ -357,8 +357,13 @@ def load_series_model(state: State) -> SeriesModel:
 
 
 def _covariate_state(covariate: Covariate) -> State:
-    return {"name": covariate.name, "kind": covariate.kind, "categories": list(covariate.categories)}
+    return {
+        "name": covariate.name,
+        "kind": covariate.kind,
+        "categories": list(covariate.categories),
+        "origin": covariate.origin,
+    }
 
 
 def _covariate(state: State) -> Covariate:
-    return Covariate(state["name"], state["kind"], tuple(state["categories"]))
+    return Covariate(state["name"], state["kind"], tuple(state["categories"]), state.get("origin", "own"))

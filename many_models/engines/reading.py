@@ -19,6 +19,7 @@ from many_models.panel.canonical import (
     stamp_of,
     time_values,
 )
+from many_models.panel.context import context_layout, sibling_names, siblings_of, with_context
 from many_models.panel.layout import ColumnFacts, Facts, Layout, data_columns, decide_layout
 from many_models.panel.zones import DAY_US, from_wall, to_wall
 
@@ -108,7 +109,11 @@ def canonical_table(table: Table, data: Any, cutoff: int | str | None) -> tuple[
         last = last_stamp(cutoff, by_time)
         table = table.until(by_time, last)
     layout = layout_of(table.facts(data), table.columns, data, by_time)
-    return sort_canonical(table.canonical(layout), layout), layout
+    frame = table.canonical(layout)
+    if data.context is not None:
+        layout = context_layout(layout, data, siblings_of(frame, sibling_names(layout, data)))
+        frame = with_context(frame, layout)
+    return sort_canonical(frame, layout), layout
 
 
 def layout_of(facts: Facts, columns: Sequence[Any], data: Any, by_time: Layout | None) -> Layout:

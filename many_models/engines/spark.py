@@ -14,7 +14,7 @@ import shutil
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +30,7 @@ from many_models.engines.sources import Files
 from many_models.engines.versions import versions_of
 from many_models.engines.waves import TASKS_PER_CORE, Pace, cost_of, cut_tasks, partition_numbers
 from many_models.errors import DataError, EngineError, Problem
+from many_models.panel.context import MOST_SIBLINGS, block_names, context_layout, sibling_names
 from many_models.panel.layout import Facts, Layout, data_columns, decide_layout
 
 if TYPE_CHECKING:
@@ -283,7 +284,33 @@ def _canonical(
     schema = _ddl(canonical_schema(layout))
     staged = staging.put("canonical", rows.mapInArrow(canonical_rows(wire, layout, last), schema))
     staging.drop("source")
+    if data.context is None:
+        return staged, layout
+    layout = context_layout(layout, data, _siblings(staged, sibling_names(layout, data)))
+    staged = staging.put("context", with_context(staged, layout, canonical_schema(layout)))
+    staging.drop("canonical")
     return staged, layout
+
+
+def with_context(rows: Any, layout: Layout, schema: pa.Schema) -> Any:
+    """Canonical rows with their context columns, in this schema; all as they are without a context.
+
+    The rows that siblings share a stamp in come together in one partition, and there the same
+    Python as on one machine computes what they see of each other.
+    """
+    from many_models.engines.worker import context_rows
+
+    if layout.context is None:
+        return rows
+    names = block_names(layout)
+    together = rows.repartition(*names).sortWithinPartitions(*names)
+    return together.mapInArrow(context_rows(layout, schema), _ddl(schema))
+
+
+def _siblings(rows: Any, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The different values of these key columns; where they are many, only so many that this is seen."""
+    table = arrow_of(rows.select(*names).distinct().limit(MOST_SIBLINGS + 1))
+    return list(zip(*(table.column(name).to_pylist() for name in names), strict=True))
 
 
 def _stage_table(

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from many_models.engines.session import Session
-from many_models.engines.spark import NTZ_MICROSECONDS, cores_of, frame_of, microseconds
+from many_models.engines.spark import NTZ_MICROSECONDS, cores_of, frame_of, microseconds, with_context
 from many_models.engines.waves import TASKS_PER_CORE
-from many_models.engines.worker import Batches, Wire, canonical_of, canonical_schema
+from many_models.engines.worker import Batches, Wire, canonical_of, canonical_schema, whole_blocks
 from many_models.errors import DataError, Problem
 from many_models.panel.canonical import canonical_frame
 from many_models.panel.keys import SeriesKey
@@ -31,7 +31,6 @@ DIGEST, PART = "digest", "part"
 MODELS = 0
 """The part that holds the models; those of the frames count from 1."""
 
-_CHUNK_BYTES = 16 * 2**20
 _MODEL_BYTES = 32 * 2**20
 _ANSWER_ROWS = 10_000
 _SPARK_TYPES = {"int64": "bigint", "int32": "int", "bool": "boolean", "date32[day]": "date"}
@@ -95,8 +94,9 @@ def map_with_models(
     rows = _model_frame(spark, models, shared)
     for part, asked in enumerate(frames.values(), start=1):
         wire, selected = _wired(asked, layout)
-        run = _canonical_rows(wire, asked.with_target, layout, part, where, shared)
-        rows = rows.unionByName(selected.mapInArrow(run, _ddl(shared)))
+        run = _canonical_rows(wire, asked.with_target, layout, part, shared)
+        canonical = with_context(selected.mapInArrow(run, _ddl(shared)), layout, shared)
+        rows = rows.unionByName(_chosen(canonical, layout, where))
     tasks = max(1, min(models.num_rows, cores_of(spark) * TASKS_PER_CORE))
     together = rows.repartition(tasks, DIGEST).sortWithinPartitions(DIGEST, PART)
     numbered = pa.schema([field.with_name(f"c{i}") for i, field in enumerate(schema)])
@@ -178,15 +178,20 @@ def _stamp(column: str, kind: str, layout: Layout) -> tuple[str, Any]:
     return microseconds(column, kind), kind
 
 
+def _chosen(rows: Any, layout: Layout, where: Mapping[str, Any]) -> Any:
+    """The canonical rows with these typed key values."""
+    from pyspark.sql import functions
+
+    for name, key in zip(layout.key_names, layout.keys, strict=True):
+        if key.name in where:
+            rows = rows.filter(functions.col(name) == functions.lit(where[key.name]))
+    return rows
+
+
 def _canonical_rows(
-    wire: Wire, with_target: bool, layout: Layout, part: int, where: Mapping[str, Any], shared: pa.Schema
+    wire: Wire, with_target: bool, layout: Layout, part: int, shared: pa.Schema
 ) -> Callable[[Batches], Batches]:
     """A mapping of a user's rows to rows of the shared schema."""
-    chosen = {
-        name: where[key.name]
-        for name, key in zip(layout.key_names, layout.keys, strict=True)
-        if key.name in where
-    }
 
     def run(batches: Batches) -> Batches:
         for batch in batches:
@@ -194,8 +199,6 @@ def _canonical_rows(
                 continue
             table = wire.table(batch)
             frame = canonical_frame(table.frame, layout, time_tag=wire.time_tag, with_target=with_target)
-            for name, value in chosen.items():
-                frame = frame[frame[name] == value]
             columns: dict[str, Any] = {
                 DIGEST: digests(frame, layout),
                 PART: np.full(len(frame), part, dtype=np.int32),
@@ -234,7 +237,7 @@ def _answers(
     """A mapping of rows, sorted by digest and part, to the function's rows."""
 
     def run(batches: Batches) -> Batches:
-        for chunk in whole_keys(batches):
+        for chunk in whole_blocks(batches, [DIGEST]):
             part = chunk.column(PART)
             frames = {
                 name: canonical_of(chunk.filter(pc.equal(part, number)), layout)
@@ -244,30 +247,6 @@ def _answers(
             yield from answer.rename_columns(schema.names).cast(schema).to_batches(_ANSWER_ROWS)
 
     return run
-
-
-def whole_keys(batches: Batches, chunk_bytes: int = _CHUNK_BYTES) -> Iterator[pa.Table]:
-    """The rows in chunks of whole keys: a task holds some keys, not its whole partition."""
-    held: list[pa.RecordBatch] = []
-    size, limit = 0, chunk_bytes
-    for batch in batches:
-        if not batch.num_rows:
-            continue
-        held.append(batch)
-        size += batch.nbytes
-        if size <= limit:
-            continue
-        table = pa.Table.from_batches(held)
-        last = table.column(DIGEST)[-1]
-        begins = pc.index(table.column(DIGEST), last).as_py()
-        if not begins:  # one key larger than a chunk: look again when twice as much has come
-            limit = 2 * size
-            continue
-        yield table.slice(0, begins)
-        rest = table.slice(begins).combine_chunks()
-        held, size, limit = rest.to_batches(), rest.nbytes, chunk_bytes
-    if held:
-        yield pa.Table.from_batches(held)
 
 
 def _ddl(schema: pa.Schema) -> str:

@@ -6,20 +6,23 @@ life, and that child holds the learners. Everything here takes and gives Arrow b
 
 from __future__ import annotations
 
+import functools
 import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from many_models.engines.guarded import Child, PackedJob, guard
 from many_models.engines.machine import child_memory_bytes, usable_cores
 from many_models.engines.reading import Table
 from many_models.panel.canonical import TimeTag, key_types, sort_canonical
+from many_models.panel.context import block_names, context_columns
 from many_models.panel.layout import Facts, Layout
 
 Batches: TypeAlias = Iterator[pa.RecordBatch]
@@ -27,6 +30,8 @@ Mapping: TypeAlias = Callable[[Batches], Batches]
 
 ANSWERS = pa.schema([("group", pa.int32()), ("payload", pa.binary())])
 FACTS = pa.schema([("facts", pa.string())])
+
+_CHUNK_BYTES = 16 * 2**20
 
 _child: Child | None = None
 
@@ -83,6 +88,60 @@ def canonical_rows(wire: Wire, layout: Layout, last: int | None) -> Mapping:
             yield pa.RecordBatch.from_pandas(frame, schema=schema, preserve_index=False)
 
     return run
+
+
+def context_rows(layout: Layout, schema: pa.Schema) -> Mapping:
+    """A mapping of canonical rows, sorted by the columns that siblings share, to rows with their context."""
+    inputs = canonical_schema(layout)
+
+    def run(batches: Batches) -> Batches:
+        for chunk in whole_blocks(batches, block_names(layout)):
+            there = [field for field in inputs if field.name in chunk.column_names]
+            rows = pd.DataFrame({f.name: _values(chunk.column(f.name), f.type) for f in there}, copy=False)
+            context = context_columns(rows, layout)
+            columns = [
+                pa.chunked_array([pa.array(context[name], pa.float64(), from_pandas=True)])
+                if name in context
+                else chunk.column(name)
+                for name in schema.names
+            ]
+            yield from pa.Table.from_arrays(columns, schema=schema).to_batches()
+
+    return run
+
+
+def whole_blocks(
+    batches: Batches, names: Sequence[str], chunk_bytes: int = _CHUNK_BYTES
+) -> Iterator[pa.Table]:
+    """The rows in chunks of whole blocks of equal `names`, by which they are sorted.
+
+    So a task holds some blocks, not its whole partition.
+    """
+    held: list[pa.RecordBatch] = []
+    size, limit = 0, chunk_bytes
+    for batch in batches:
+        if not batch.num_rows:
+            continue
+        held.append(batch)
+        size += batch.nbytes
+        if size <= limit:
+            continue
+        table = pa.Table.from_batches(held)
+        begins = _last_block(table, names)
+        if not begins:  # one block larger than a chunk: look again when twice as much has come
+            limit = 2 * size
+            continue
+        yield table.slice(0, begins)
+        rest = table.slice(begins).combine_chunks()
+        held, size, limit = rest.to_batches(), rest.nbytes, chunk_bytes
+    if held:
+        yield pa.Table.from_batches(held)
+
+
+def _last_block(table: pa.Table, names: Sequence[str]) -> int:
+    """The row at which the last block of a sorted table begins."""
+    alike = [pc.equal(table.column(name), table.column(name)[-1]) for name in names]
+    return int(pc.index(functools.reduce(pc.and_, alike), True).as_py())
 
 
 def canonical_schema(layout: Layout) -> pa.Schema:

@@ -9,6 +9,7 @@ import numpy as np
 
 from many_models.features.base import Family, Wishes
 from many_models.features.calendar import Calendar
+from many_models.features.context import Context
 from many_models.features.covariates import Covariates
 from many_models.features.fourier import Fourier
 from many_models.features.holidays import Holidays
@@ -29,6 +30,7 @@ FAMILIES: dict[str, type[Family]] = {
     "calendar": Calendar,
     "holidays": Holidays,
     "covariates": Covariates,
+    "context": Context,
     "past": Past,
 }
 """Every family by name; a new one is one file and one line here."""
@@ -69,7 +71,7 @@ class FeaturePlan:
     @property
     def uses_known(self) -> bool:
         """Whether rows need known covariates."""
-        return any(isinstance(family, Covariates) for family in self.families)
+        return any(isinstance(family, Covariates | Context) for family in self.families)
 
     def build(self, rows: Rows) -> Floats:
         """The matrix of features for `rows` [n, c]."""

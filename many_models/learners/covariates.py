@@ -17,7 +17,8 @@ REDUNDANT = 1e-6
 
 def column_count(known: tuple[Covariate, ...]) -> int:
     """The most columns that these covariates can become."""
-    return sum(max(1, len(c.categories) - 1) if c.kind == "category" else 1 for c in known)
+    own = (covariate for covariate in known if covariate.origin == "own")
+    return sum(max(1, len(c.categories) - 1) if c.kind == "category" else 1 for c in own)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,6 +46,8 @@ class Regressors:
         kept: list[tuple[int, float, float, float]] = []
         basis = [np.ones(len(series)) / np.sqrt(max(len(series), 1))]
         for source, covariate in enumerate(series.known):
+            if covariate.origin != "own":
+                continue  # of the siblings: too many columns for what they tell
             values = series.known_x[:, source]
             present = np.isfinite(values)
             if not present.any():

@@ -183,6 +183,8 @@ def input_columns(layout: Layout) -> list[Column]:
     columns.append(_input_time(layout))
     for position in layout.role("known"):
         covariate = layout.covariates[position]
+        if covariate.derived:
+            continue
         columns.append(Column(covariate.name, MLFLOW_TYPES[covariate.kind], False))
     if layout.closed is not None:
         columns.append(Column(layout.closed, "boolean", False))

@@ -16,6 +16,7 @@ from many_models.automl.model import SeriesForecast, SeriesModel
 from many_models.automl.rows import schemas
 from many_models.errors import DataError, LookupFailed, Problem
 from many_models.panel.canonical import canonical_frame, time_array
+from many_models.panel.context import with_context
 from many_models.panel.extension import extended
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
@@ -180,7 +181,8 @@ class Scorer:
                 Problem(what, "no rows", "one row per key and stamp", "hand over at least one row")
             )
         layout = replace(self._layout, text_table=rows.text)
-        return canonical_frame(rows.frame, layout, with_target=with_target)
+        # Before any row is chosen by its key: what a series sees of its siblings stands in their rows.
+        return with_context(canonical_frame(rows.frame, layout, with_target=with_target), layout)
 
     def _by_key(self, frame: pd.DataFrame, where: Mapping[str, Any]) -> dict[SeriesKey, Asked]:
         columns = list(self._layout.key_names)
@@ -319,9 +321,14 @@ class Scorer:
 
 
 def _recoded(values: Floats, there: Sequence[Any], wanted: Sequence[Any]) -> Floats:
-    """Category codes [T, K] of one coding in the terms of another; unknown categories are missing."""
+    """Category codes [T, K] of one coding in the terms of another; unknown categories are missing.
+
+    A context column of rows that came without any sibling is missing, where the model knows siblings.
+    """
     result = values.copy()
     for j, (have, want) in enumerate(zip(there, wanted, strict=True)):
+        if have.origin == "alone" and want.origin == "siblings":
+            result[:, j] = np.nan
         if want.kind != "category" or have.categories == want.categories:
             continue
         place = {text: float(i) for i, text in enumerate(want.categories)}

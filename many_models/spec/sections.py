@@ -75,6 +75,21 @@ PUBLICATION_LAG = by_column(STEPS_LATE, "a mapping from columns of past to steps
 
 class DataSpec(Part):
     """Where the table is, and what its columns mean."""
+class ContextSpec(Part):
+    """What a series sees of its siblings: the same known columns in their rows of the same stamp."""
+
+    section: ClassVar[str] = "data.context"
+
+    by: Annotated[
+        Columns, listing(COLUMN, "a list of columns; [] = all series are siblings", single=True)
+    ] = Field(description="The columns of `series` that siblings share; they differ in the others.")
+    columns: Annotated[Columns, listing(COLUMN, "a list of columns", shortest=1, single=True)] = Field(
+        description="The columns of `known`, numbers or true and false, that are looked at in the siblings' "
+        "rows: their minimum and mean, and the value of each sibling where they are few. Future rows hold "
+        "the siblings' rows, and no further column."
+    )
+
+
 
     section: ClassVar[str] = "data"
 
@@ -139,8 +154,10 @@ class DataSpec(Part):
         description="Past covariates that come late: the value of a time stamp is known only so many steps "
         "after it. The others are known at once.",
     )
-    context: Annotated[None, nothing("leave it null: sibling columns come with a later release")] = Field(
-        default=None, description="Reserved for known columns of the sibling series."
+    context: ContextSpec | None = Field(
+        default=None,
+        description="Known columns of the sibling series (the other brands' prices in the store); null = none. "
+        "A mapping with `by` and `columns`.",
     )
     mask: Annotated[str | None, null_or(COLUMN)] = Field(
         default=None,
@@ -173,7 +190,26 @@ class DataSpec(Part):
                     yield Problem("group", shown(column), allowed, did_you_mean(column, values["series"]))
         yield from _columns_with_two_roles(values)
         if "past" in values:
+        if isinstance(values.get("context"), Mapping):
+            yield from _context_columns(values["context"], values)
             for column in values.get("publication_lag", ()):
+
+
+def _context_columns(context: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Problem]:
+    """Context columns without the role for it, and a context in which nobody has a sibling."""
+    for name, role in (("by", "series"), ("columns", "known")):
+        for column in context.get(name, ()) if role in values else ():
+            if column not in values[role]:
+                allowed = f"columns of {role}: {', '.join(values[role]) or 'it names none'}"
+                advice = did_you_mean(column, values[role]) or f"list it under data.{role}"
+                yield Problem(f"context.{name}", shown(column), allowed, advice)
+    if "by" in context and set(context["by"]) >= set(values.get("series", ("",))):
+        yield Problem(
+            "context.by",
+            f"{', '.join(context['by']) or '[]'}, all columns of series",
+            "fewer columns than series names: siblings differ in the others",
+            "take the column out in which siblings differ",
+        )
                 if column not in values["past"]:
                     allowed = f"columns of past: {', '.join(values['past']) or 'it names none'}"
                     advice = did_you_mean(column, values["past"]) or "list it under past"

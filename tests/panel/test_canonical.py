@@ -400,6 +400,7 @@ def test_facts_of_parts_merge_to_the_facts_of_the_whole(cut, values):
         static=(),
         mask=None,
         closed=None,
+        context=None,
         timezone=None,
         frequency="auto",
         path=None,
