@@ -20,7 +20,7 @@ import pandas as pd
 import scores
 
 from many_models.automl.group import TrainTask
-from many_models.automl.pilot import Study, learned_alone, neutral, read_studies, study_group
+from many_models.automl.pilot import Study, learned_alone, neutral, read_study, study_group
 from many_models.automl.prior import Prior
 from many_models.engines.reading import canonical_table, read_table
 from many_models.runs.train import usual_frequency
@@ -121,7 +121,7 @@ def study(sample: Sample) -> list[Study]:
 
 
 def _study_one(work: tuple[pd.DataFrame, TrainTask]) -> list[Study]:
-    return read_studies(study_group(*work))
+    return list(read_study(study_group(*work)).studies)
 
 
 def main() -> None:
@@ -132,7 +132,8 @@ def main() -> None:
     by_kind: dict[str, list[Study]] = {}
     for sample in samples(options.series):
         studies = study(sample)
-        by_kind.setdefault(sample.kind, []).extend(studies)
+        for one in studies:
+            by_kind.setdefault(one.kind, []).append(one)
         print(f"{sample.kind}: {len(studies)} series", flush=True)
     kinds = {}
     everything = [s for studies in by_kind.values() for s in studies]

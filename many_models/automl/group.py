@@ -33,7 +33,7 @@ from many_models.automl.training import (
 )
 from many_models.bundle.container import pack
 from many_models.features.holidays import place_of
-from many_models.features.settings import CovariateSettings, FeatureSettings, StepsByColumn
+from many_models.features.settings import CovariateSettings, FeatureSettings, StepsByColumn, WindowSettings
 from many_models.learners.base import Deadline, FitContext
 from many_models.panel.findings import Finding, finding
 from many_models.panel.folds import cutoffs, least_training
@@ -212,27 +212,26 @@ def _trained(
     context, bounds = fit_context(prepared, key, task), _bounds(prepared, spec)
     plan, prior = _plan(prepared, spec), _prior(prepared, task)
     too_short = spec.preparation.short == "naive" and _is_short(prepared, at, spec)
-    if prepared.n_obs < SHORTEST or too_short:
+    if (prepared.n_obs < SHORTEST and not prepared.padded) or too_short:
         series = prepared.train(prepared.length)
         return train_fallback(series, context, plan, prior, bounds, "FALLBACK", "TOO_SHORT"), context
     trained = train_series(prepared, prepared.length, at, context, plan, prior, bounds, deadline)
     return trained, context
 
 
-def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Trained, float]]:
-    """Kind of prior, training and core-seconds of each series of a group that can be trained at all.
+def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Trained]]:
+    """Kind of prior and training of each series of a group that can be trained at all.
 
     With everything that the choice was made from, for the pilot.
     """
     for key, part in series_of(frame, task.layout):
-        started = time.process_time()
         prepared = prepare(part, key, task.layout, task.prepare_settings)
         if prepared.n_obs == 0:
             continue
         deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
         trained, _ = _trained(prepared, key, task, _cutoffs(prepared, task.spec), deadline)
         kind = SPARSE_KIND if _is_sparse(prepared) else prepared.grid.frequency.kind
-        yield kind, trained, time.process_time() - started
+        yield kind, trained
 
 
 def _cutoffs(prepared: Prepared, spec: ForecastSpec) -> tuple[int, ...]:
@@ -243,11 +242,14 @@ def _cutoffs(prepared: Prepared, spec: ForecastSpec) -> tuple[int, ...]:
         prepared.grid.frequency.season,
         spec.validation.folds,
         spec.validation.step,
+        prepared.trainable,
     )
 
 
 def _is_short(prepared: Prepared, at: tuple[int, ...], spec: ForecastSpec) -> bool:
     """Whether the history carries no fold, or no candidates; none asked for is not short."""
+    if prepared.padded:
+        return not at
     return prepared.n_obs < SHORTEST or (not at and spec.validation.folds != 0)
 
 
@@ -281,13 +283,13 @@ def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitConte
         seed=key.seed(spec.seed),
         nonnegative=bool((prepared.y[prepared.observed] >= 0).all()),
         features=FeatureSettings(
+            strategy=features.strategy,
             lags=_auto_or_off(features.lags, ()),
-            windows=_auto_or_off(features.windows, ()),
+            windows=_windows(features.windows),
             calendar=_auto_or_off(features.calendar, ()),
             fourier=_auto_or_off(features.fourier, 0),
             stl=features.stl == "on",
             **_holidays(features.holidays, prepared, key),
-            log=None if features.transforms == "auto" else features.transforms != "none",
             transform=features.transforms,
             difference=features.difference,
             scaling=features.scaling,
@@ -312,6 +314,13 @@ def _covariates(wish: CovariatesSpec | None, delays: Mapping[str, int]) -> Covar
         past_windows=_auto_or_off(wish.past_windows, ()),
         delays=tuple(delays.items()),
     )
+
+
+def _windows(asked: Any) -> tuple[int, ...] | WindowSettings | None:
+    if not isinstance(asked, Mapping):
+        return cast("tuple[int, ...] | None", _auto_or_off(asked, ()))
+    found: dict[str, Any] = {name: None if value == "auto" else value for name, value in asked.items()}
+    return WindowSettings(**found)
 
 
 def _by_column(steps: Any) -> StepsByColumn:

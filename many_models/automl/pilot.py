@@ -7,6 +7,7 @@ teaches is blended with what the prior at hand says, by how many series taught i
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist
@@ -60,8 +61,6 @@ class Study:
     actual : [F, H]
         NaN where not observed.
     scales : [F]
-    seconds
-        What it cost.
     """
 
     kind: str
@@ -71,13 +70,21 @@ class Study:
     median: Floats
     actual: Floats
     scales: Floats
-    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class GroupStudy:
+    """What one group of a pilot taught, and the core-seconds that it took (NaN where it did not answer)."""
+
+    studies: tuple[Study, ...]
+    seconds: float
 
 
 def study_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
-    """The studies of a group's series as bytes, for `read_studies`."""
+    """The studies of a group's series as bytes, for `read_study`."""
+    started = time.process_time()
     found = []
-    for kind, trained, seconds in study_series(frame, task):
+    for kind, trained in study_series(frame, task):
         if trained.folds is None or trained.scores is None or not trained.folds.cutoffs:
             continue
         kept = [i for i, t in enumerate(trained.trials) if not t.failed.all()]
@@ -91,20 +98,21 @@ def study_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
                 "median": np.array([t.median for t in trials]),
                 "actual": trained.folds.actual,
                 "scales": trained.folds.scale,
-                "seconds": seconds,
             }
         )
-    return pack({"studies": found})
+    return pack({"studies": found, "seconds": time.process_time() - started})
 
 
 def no_study(frame: pd.DataFrame, task: TrainTask, trouble: Any) -> bytes:
     """The studies of a group that did not answer: none. Its training says what is wrong with it."""
-    return pack({"studies": []})
+    return pack({"studies": [], "seconds": float("nan")})
 
 
-def read_studies(payload: bytes) -> list[Study]:
-    """The studies in the bytes that `study_group` gave."""
-    return [Study(**{**found, "names": tuple(found["names"])}) for found in unpack(payload)["studies"]]
+def read_study(payload: bytes) -> GroupStudy:
+    """What the bytes hold that `study_group` gave."""
+    state = unpack(payload)
+    studies = (Study(**{**found, "names": tuple(found["names"])}) for found in state["studies"])
+    return GroupStudy(tuple(studies), float(state["seconds"]))
 
 
 def learned(studies: Sequence[Study], before: Prior) -> Prior:

@@ -85,6 +85,9 @@ def train(
     register: Annotated[
         str | None, typer.Option(help="Register the run under this name; default registry.name.")
     ] = None,
+    estimate: Annotated[
+        bool, typer.Option("--estimate", help="Train a pilot alone, and print what the run would cost.")
+    ] = False,
 ) -> int:
     """Train one forecaster per key and write the run directory, which is printed last."""
     from many_models.cli import output
@@ -99,6 +102,11 @@ def train(
     if register is not None:
         overrides["registry.name"] = register
     spec = spec.replace(overrides) if overrides else spec
+    if estimate:
+        from many_models.runs.estimate import estimate as estimate_run
+
+        output.print_estimate(estimate_run(None, spec, limit=limit, cutoff=cutoff, progress=_progress()))
+        return 0
     if spec.registry.name is not None:
         # Hours of training must not end at a registry that was never there.
         try:

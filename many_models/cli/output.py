@@ -15,6 +15,7 @@ from many_models.errors import Problem
 if TYPE_CHECKING:
     from many_models.registry.store import Version
     from many_models.runs.check import CheckReport
+    from many_models.runs.estimate import Estimate
 
 
 def line(text: str) -> None:
@@ -130,6 +131,26 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     if coverage["realised"] is not None:
         line(f"coverage of the {coverage['nominal']:.0%} interval: {coverage['realised']:.0%}")
     line(f"{summary['seconds']:.1f} s on {summary['engine'].get('name', summary['engine'])}")
+
+
+WORKERS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def print_estimate(estimate: Estimate) -> None:
+    """What a run would cost, on stdout: core-hours, and the time that so many workers need."""
+    hours, error = estimate.core_seconds / 3600, estimate.core_seconds_error / 3600
+    line(f"{estimate.series} series in {estimate.groups} groups: {hours:.3g} ± {error:.1g} core-hours")
+    line(f"learned from a pilot of {estimate.pilot_groups} groups")
+    for workers in WORKERS:
+        if workers <= estimate.groups:
+            line(f"{workers:>4} workers: {duration(estimate.wall_seconds(workers))}")
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them: 45 s, 12 min, 3.4 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 def print_check(report: CheckReport, as_json: bool) -> None:

@@ -8,7 +8,7 @@ from hashlib import blake2b
 import pandas as pd
 
 from many_models.automl.group import TrainTask
-from many_models.automl.pilot import Study, learned, no_study, read_studies, study_group
+from many_models.automl.pilot import GroupStudy, learned, no_study, read_study, study_group
 from many_models.automl.prior import Prior
 from many_models.engines.base import GroupJob, Panel
 from many_models.runs.progress import Progress
@@ -42,15 +42,14 @@ def pilot_groups(groups: pd.DataFrame, chosen: list[int], count: int, seed: int)
 
 def run_pilot(
     panel: Panel, task: TrainTask, groups: list[int], progress: Progress
-) -> tuple[Prior, list[Study]]:
-    """The prior of the task, blended with what these groups teach, and their studies."""
+) -> tuple[Prior, dict[int, GroupStudy]]:
+    """The prior of the task, blended with what these groups teach, and what each of them taught."""
     job = GroupJob(study_group, no_study, no_study, replace(task, run_id="pilot"), task.seconds)
-    found: dict[int, list[Study]] = {}
+    found: dict[int, GroupStudy] = {}
     with progress.bar("pilot", len(groups)) as step:
         for batch in panel.map(job, groups):
-            for answer in batch:
-                found[answer.group] = read_studies(answer.payload)
+            found.update((answer.group, read_study(answer.payload)) for answer in batch)
             step(len(found))
     # In the order of the groups, so that sums do not depend on which came back first.
-    studies = [study for group in sorted(found) for study in found[group]]
-    return learned(studies, task.prior), studies
+    ordered = {group: found[group] for group in sorted(found)}
+    return learned([s for study in ordered.values() for s in study.studies], task.prior), ordered

@@ -29,6 +29,7 @@ from many_models.engines.table import engine_for
 from many_models.errors import DataError, ManyModelsError, Problem
 from many_models.panel.frequency import panel_frequency
 from many_models.panel.layout import Layout
+from many_models.panel.preparation import PrepareSettings
 from many_models.runs.directory import RunDirectory, default_directory, refuse_used
 from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
 from many_models.runs.progress import Progress, silent
@@ -115,7 +116,7 @@ def train(
                 overrides["data.path"] = str(data)
             resolved = spec.replace(overrides) if overrides else spec
             bar = progress or silent()
-            task = _task(opened, resolved, prior or shipped_prior(), cutoff)
+            task = train_task(opened, resolved, prior or shipped_prior(), cutoff)
             size = 0 if prior is not None else pilot_size(resolved.validation.pilot, len(opened.groups))
             if size:
                 sample = pilot_groups(opened.panel.groups, opened.groups, size, resolved.seed)
@@ -147,6 +148,9 @@ def open_source(
         count = len(panel.groups)
         if limit is not None and limit < 1:
             raise DataError(Problem("--limit", str(limit), "1 or more", "leave it out to train every key"))
+        problems = PrepareSettings.of(spec).problems(panel.layout)
+        if problems:
+            raise DataError(problems)
         groups = list(range(count if limit is None else min(limit, count)))
         frequency = spec.data.frequency
         if frequency == "auto":
@@ -165,7 +169,8 @@ def usual_frequency(sample: pd.DataFrame, layout: Layout) -> str:
     return panel_frequency(stamps, layout.time.zone, integer=layout.time.kind == "integer").alias
 
 
-def _task(opened: Opened, spec: ForecastSpec, prior: Prior, cutoff: str | int | None) -> TrainTask:
+def train_task(opened: Opened, spec: ForecastSpec, prior: Prior, cutoff: str | int | None) -> TrainTask:
+    """What every group of a run is trained with."""
     end = opened.panel.last_observed() if spec.forecast.origin == "panel" else None
     return TrainTask(
         spec=spec,
