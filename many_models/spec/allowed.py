@@ -255,6 +255,32 @@ def by_column(item: Allowed, what: str) -> Allowed:
     return Allowed(what, check, {"type": "object", "additionalProperties": item.schema})
 
 
+def record(fields: Mapping[str, Allowed], what: str) -> Allowed:
+    """A mapping with some of the named entries, in the order of the names; at least one of them."""
+
+    def check(value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping) or not value:
+            raise refuse(value)
+        for name in value:
+            if name not in fields:
+                known = list(fields)
+                action = did_you_mean(name, known) or f"write {', '.join(known)}"
+                raise Refusal("an unknown key", action, f".{str(name)[:80]}")
+        result: dict[str, Any] = {}
+        for name, kind in fields.items():
+            if name in value:
+                try:
+                    result[name] = kind.check(value[name])
+                except Refusal as refusal:
+                    action = refusal.action or f"write {kind.text}"
+                    raise Refusal(refusal.found, action, f".{name}{refusal.at}") from None
+        return result
+
+    properties = {name: kind.schema for name, kind in fields.items()}
+    closed: Json = {"additionalProperties": False, "minProperties": 1}
+    return Allowed(what, check, {"type": "object", "properties": properties, **closed})
+
+
 def either(*kinds: Allowed) -> Allowed:
     """What any one of the kinds allows; the kind that says most about a refused value words the refusal."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import numbers
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
@@ -25,6 +26,7 @@ from many_models.spec.allowed import (
     nothing,
     null_or,
     number,
+    record,
     shown,
     switch,
     text,
@@ -73,8 +75,6 @@ ZONE = text("an IANA time zone (Europe/Berlin)", _zone_exists, _nearest_zone)
 PUBLICATION_LAG = by_column(STEPS_LATE, "a mapping from columns of past to steps, 0 or more")
 
 
-class DataSpec(Part):
-    """Where the table is, and what its columns mean."""
 class ContextSpec(Part):
     """What a series sees of its siblings: the same known columns in their rows of the same stamp."""
 
@@ -90,6 +90,8 @@ class ContextSpec(Part):
     )
 
 
+class DataSpec(Part):
+    """Where the table is, and what its columns mean."""
 
     section: ClassVar[str] = "data"
 
@@ -188,11 +190,9 @@ class ContextSpec(Part):
                 if column not in values["series"]:
                     allowed = f"columns of series: {', '.join(values['series']) or 'it names none'}"
                     yield Problem("group", shown(column), allowed, did_you_mean(column, values["series"]))
-        yield from _columns_with_two_roles(values)
-        if "past" in values:
         if isinstance(values.get("context"), Mapping):
             yield from _context_columns(values["context"], values)
-            for column in values.get("publication_lag", ()):
+        yield from _columns_with_two_roles(values)
 
 
 def _context_columns(context: Mapping[str, Any], values: Mapping[str, Any]) -> Iterator[Problem]:
@@ -210,6 +210,8 @@ def _context_columns(context: Mapping[str, Any], values: Mapping[str, Any]) -> I
             "fewer columns than series names: siblings differ in the others",
             "take the column out in which siblings differ",
         )
+        if "past" in values:
+            for column in values.get("publication_lag", ()):
                 if column not in values["past"]:
                     allowed = f"columns of past: {', '.join(values['past']) or 'it names none'}"
                     advice = did_you_mean(column, values["past"]) or "list it under past"
@@ -328,6 +330,10 @@ class ForecastSettings(Part):
             )
 
 
+COLUMN_RULES = ("sum", "mean", "min", "max", "first", "last", "mode")
+RULES_BY_COLUMN = by_column(choice(*COLUMN_RULES), "a mapping from columns to rules")
+
+
 class AggregateSpec(Part):
     """How rows are rolled up when `data.frequency` is coarser than the data."""
 
@@ -339,6 +345,39 @@ class AggregateSpec(Part):
         default="sum",
         description="How the target's rows become one row when `data.frequency` is coarser than the data.",
     )
+    columns: Annotated[Auto | dict[str, str], either(AUTO, RULES_BY_COLUMN)] = Field(
+        default="auto",
+        description="How a known or past covariate's rows become one: sum, mean (of true/false: the share), "
+        "min, max (any), first, last, mode; auto, and columns not named: mean of numbers, max of "
+        "true/false, mode of text.",
+    )
+
+
+FILL_METHODS = ("auto", "linear", "forward", "seasonal", "median", "zero")
+
+
+def _constant(value: Any) -> dict[str, Any]:
+    if not isinstance(value, Mapping) or set(value) != {"constant"}:
+        raise Refusal(shown(value), did_you_mean(value, FILL_METHODS))
+    constant = value["constant"]
+    if isinstance(constant, bool):
+        return {"constant": float(constant)}
+    return {"constant": (COLUMN if isinstance(constant, str) else ANY_NUMBER).check(constant)}
+
+
+CONSTANT = Allowed(
+    "{constant: a value}",
+    _constant,
+    {
+        "type": "object",
+        "required": ["constant"],
+        "properties": {"constant": {}},
+        "additionalProperties": False,
+    },
+)
+FILLS_BY_COLUMN = by_column(
+    either(choice(*FILL_METHODS), CONSTANT), "a mapping from columns to a method or {constant: a value}"
+)
 
 
 class PreparationSpec(Part):
@@ -346,25 +385,25 @@ class PreparationSpec(Part):
 
     section: ClassVar[str] = "preparation"
 
-    impute: Annotated[
-        Literal["auto", "linear", "forward", "seasonal", "median", "zero"],
-        choice("auto", "linear", "forward", "seasonal", "median", "zero"),
-    ] = Field(
+    impute: Annotated[str | dict[str, Any], either(choice(*FILL_METHODS), FILLS_BY_COLUMN)] = Field(
         default="auto",
-        description="How holes in the history are filled for the fit; filled values are never scored.",
+        description="How holes in the history are filled for the fit; filled values are never scored. One "
+        "method is the target's; a mapping has one for each column, or `{constant: 3}`; auto = lines for the "
+        "target, the value before for covariates.",
     )
     aggregate: AggregateSpec = Field(
         default=AggregateSpec(),
         description="How rows are rolled up when `data.frequency` is coarser than the data.",
     )
-    short: Annotated[Literal["auto", "naive", "drop"], choice("auto", "naive", "drop")] = Field(
+    short: Annotated[Literal["auto", "pad", "naive", "drop"], choice("auto", "pad", "naive", "drop")] = Field(
         default="auto",
-        description="What a series too short for any fold gets: what its length can carry (auto), the "
-        "naive forecast, "
-        "or none (drop: `SKIPPED`).",
+        description="What a series too short for any fold gets: what its length can carry (auto), rows of "
+        "its median in front until one fold exists (pad), the naive forecast, or none (drop: `SKIPPED`).",
     )
-    outliers: Annotated[Literal["report", "off"], choice("report", "off")] = Field(
-        default="report", description="Whether outliers are reported as findings; they are never changed."
+    outliers: Annotated[Literal["report", "off", "cap"], choice("report", "off", "cap")] = Field(
+        default="report",
+        description="Whether outliers are reported as findings, or also capped in what models are fitted on "
+        "(scores see the observed values).",
     )
 
 
@@ -664,27 +703,63 @@ CONTEXT_LIST = listing(
 )
 
 
+LAGS = listing(integer(1), "a list of whole numbers, 1 or more", 1, ordered=True)
+ONE_LAG = integer(1)
+WINDOW_SIZES = listing(integer(2), "a list of whole numbers, 2 or more", 1, ordered=True)
+WINDOW_STATISTICS = ("mean", "std", "min", "max", "sum", "median", "nonzeros", "since_nonzero")
+HALF_LIFE = number("a number above 0", lambda steps: steps > 0, {"exclusiveMinimum": 0})
+WINDOWS = record(
+    {
+        "sizes": either(AUTO, WINDOW_SIZES),
+        "statistics": listing(
+            choice(*WINDOW_STATISTICS), f"a list of {', '.join(WINDOW_STATISTICS)}", 1, single=True
+        ),
+        "seasonal": either(AUTO, integer(0, 100)),
+        "ewm": listing(HALF_LIFE, "a list of half-lives in steps", ordered=True),
+    },
+    "a mapping with some of sizes, statistics, seasonal, ewm",
+)
+STRATEGIES = ("auto", "direct", "recursive", "per_step")
+
+
+def _lags(value: Any) -> Any:
+    """One lag is a list of one."""
+    return LAGS.check([ONE_LAG.check(value)] if isinstance(value, numbers.Integral) else value)
+
+
 class FeaturesSpec(Part):
     """What the regression learners and ARX see besides the covariates."""
 
     section: ClassVar[str] = "features"
 
+    strategy: Annotated[str, choice(*STRATEGIES)] = Field(
+        default="auto",
+        description="How regressions answer the steps of a horizon: one model for all (direct), one for "
+        "each, at most 12 (per_step), or one of the next step whose forecasts are fed back (recursive); "
+        "auto = direct.",
+    )
     lags: Annotated[
-        Auto | Off | Integers,
+        Auto | Off | Literal["pacf"] | Integers,
         either(
-            choice("auto", "off"), listing(integer(1), "a list of whole numbers, 1 or more", 1, ordered=True)
+            choice("auto", "off", "pacf"),
+            Allowed(
+                "a whole number or a list of them, 1 or more",
+                _lags,
+                {"anyOf": [ONE_LAG.schema, LAGS.schema]},
+            ),
         ),
     ] = Field(
         default="auto",
-        description="Earlier values of the target, so many steps back; auto = by frequency and length.",
+        description="Earlier values of the target, so many steps back; auto = by frequency and length; "
+        "pacf = those with a significant partial autocorrelation, and the seasons.",
     )
     windows: Annotated[
-        Auto | Off | Integers,
-        either(
-            choice("auto", "off"), listing(integer(2), "a list of whole numbers, 2 or more", 1, ordered=True)
-        ),
+        Auto | Off | Integers | dict[str, Any], either(choice("auto", "off"), WINDOW_SIZES, WINDOWS)
     ] = Field(
-        default="auto", description="Rolling statistics over so many steps; auto = by frequency and length."
+        default="auto",
+        description="Rolling statistics of the target: their sizes, or a mapping of sizes, statistics (mean "
+        "and std unless said), seasonal = a mean of so many values of the same season, and ewm = half-lives "
+        "of weighted means; auto = by frequency and length.",
     )
     calendar: Annotated[Auto | Off | Columns, CALENDAR] = Field(
         default="auto",
@@ -721,6 +796,12 @@ class FeaturesSpec(Part):
         default=CovariatesSpec(),
         description="What regressions derive from known and past-only covariates; null = they read none.",
     )
+    context: Annotated[Auto | Columns, either(AUTO, CONTEXT_LIST)] = Field(
+        default="auto",
+        description="What regressions and ARX read of `data.context`: the own value relative to the siblings' "
+        "mean (relative), the mean, the min, the own value minus the min (above_min), each of the siblings; "
+        "auto = relative, and the mean of columns that are true or false.",
+    )
     was_missing: Annotated[bool, switch()] = Field(
         default=False,
         description="Whether covariates with holes in the history get a 0/1 column that says where.",
@@ -733,6 +814,43 @@ class FeaturesSpec(Part):
     reduction: ReductionSpec | None = Field(
         default=None,
         description="Fewer columns made of all; null = none. A mapping with `method` and `components`.",
+    )
+
+
+class EventsSpec(Part):
+    """Named dates known ahead: promotions, openings, strikes."""
+
+    section: ClassVar[str] = "events"
+
+    path: Annotated[
+        str, location("a parquet or csv file or folder, local or any address that fsspec opens")
+    ] = Field(
+        description="The file with one row per event. In a YAML file, a relative path that exists beside that "
+        "file is taken from there, any other from the current folder."
+    )
+    by: Annotated[Columns, COLUMNS] = Field(
+        default=(),
+        description="The columns of `data.series` that the table holds too, so that an event is one of these "
+        "series; an empty list = every event is one of all series.",
+    )
+    name: Annotated[str, COLUMN] = Field(
+        default="event", description="The column of names; events of one name have one effect."
+    )
+    time: Annotated[str, COLUMN] = Field(
+        default="date",
+        description="The column of dates; one with a time of day other than midnight is that moment, else "
+        "the whole day.",
+    )
+    end: Annotated[str | None, null_or(COLUMN)] = Field(
+        default=None,
+        description="The column of the last day, or of the moment at which an event ends; null or an empty "
+        "field = it lasts one day.",
+    )
+    before: Annotated[int, integer(0, 365)] = Field(
+        default=0, description="How many periods before an event its coming is seen; 0 = not."
+    )
+    after: Annotated[int, integer(0, 365)] = Field(
+        default=0, description="How many periods after an event it still counts; 0 = none."
     )
 
 
