@@ -1,4 +1,4 @@
-"""Known covariates: each derived column against plain loops, what a row may read, and what it does at the edges."""
+"""Known covariates: derived columns against plain loops, what a row may read, and what happens at the edges."""
 
 from __future__ import annotations
 
