@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from many_models.features.autocorrelation import significant_lags
 from many_models.features.base import Wishes
 from many_models.features.rows import Positions, Rows
 from many_models.panel.series import Floats, Series
@@ -43,8 +44,11 @@ class Lags:
     def decide(cls, series: Series, wishes: Wishes) -> Self | None:
         """The lags asked for that leave at least half of the training part as rows."""
         wanted = wishes.settings.lags
+        seasons = {*series.grid.frequency.seasons, wishes.season} - {1}
         if wanted is None:
-            wanted = auto_lags({*series.grid.frequency.seasons, wishes.season} - {1}, wishes)
+            wanted = auto_lags(seasons, wishes)
+        elif wanted == "pacf":
+            wanted = (1, *seasons, *significant_lags(series.y, max(seasons, default=1)))
         kept = tuple(sorted({lag for lag in wanted if lag > 0 and lag + wishes.lead <= len(series) // 2}))
         return cls(kept) if kept else None
 

@@ -42,6 +42,28 @@ class CovariateSettings:
 
 @dataclass(frozen=True)
 class FeatureSettings:
+@dataclass(frozen=True)
+class WindowSettings:
+    """Rolling windows of the target. `None` means `auto`.
+
+    Attributes
+    ----------
+    sizes
+        How many last values each window takes.
+    statistics
+        mean, std, min, max, sum, median, nonzeros and since_nonzero of each window.
+    seasonal
+        How many values of the same season a mean takes; 0 = none.
+    ewm
+        Half-lives of exponentially weighted means.
+    """
+
+    sizes: Steps | None = None
+    statistics: tuple[str, ...] = ("mean", "std")
+    seasonal: int | None = None
+    ewm: tuple[float, ...] = ()
+
+
     """The part of the configuration that the regression learners and ARX read.
 
     `None` means `auto`; an empty tuple or zero means off.
@@ -49,8 +71,9 @@ class FeatureSettings:
 
     strategy: str = "auto"
     """direct, recursive or per_step."""
-    lags: tuple[int, ...] | None = None
-    windows: tuple[int, ...] | None = None
+    lags: tuple[int, ...] | Literal["pacf"] | None = None
+    """Steps back; pacf = those with a significant partial autocorrelation, and the seasons."""
+    windows: tuple[int, ...] | WindowSettings | None = None
     calendar: tuple[str, ...] | None = None
     """Fields by name."""
     fourier: int | tuple[tuple[float, int], ...] | Literal["validate"] | None = None

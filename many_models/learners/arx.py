@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from many_models.errors import LearnerError
+from many_models.features.autocorrelation import significant_lags
 from many_models.features.base import Wishes
 from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Rows
@@ -247,9 +248,11 @@ def _lags(series: Series, settings: dict[str, Any], context: FitContext) -> tupl
     length = len(series)
     wanted = context.features.lags
     if wanted is None:
-        seasons = tuple(sorted({*series.grid.frequency.seasons, context.season} - {0, 1}))
+    seasons = tuple(sorted({*series.grid.frequency.seasons, context.season} - {0, 1}))
         wanted = auto_lags(length, seasons)
     anchor = int(settings["anchor"])
+    elif wanted == "pacf":
+        wanted = (1, *seasons, *significant_lags(series.y, max(seasons, default=1)))
     return tuple(sorted({lag for lag in (*wanted, anchor) if 0 < lag <= length // 3}))
 
 
