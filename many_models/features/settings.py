@@ -89,7 +89,6 @@ class WindowSettings:
     holiday_before: int | None = None
     """Days or periods before a holiday with a column of their own; `holiday_after` likewise."""
     holiday_after: int | None = None
-    log: bool | None = None
     transform: str = "auto"
     """none, log, log1p or box_cox of the target."""
     difference: str = "auto"

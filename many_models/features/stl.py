@@ -64,7 +64,7 @@ class Stl:
         season = next((m for m in seasons if m > 1 and len(series) > 2 * m), None)
         if season is None:
             return None
-        y, log = series.y, wishes.settings.log is not False and float(series.y.min()) >= 0.0
+        y, log = series.y, wishes.settings.transform != "none" and float(series.y.min()) >= 0.0
         ends = np.unique(np.linspace(2 * season + 1, len(y), VINTAGES).astype(int)).tolist()
         return cls(
             tuple(

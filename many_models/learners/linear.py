@@ -1,72 +1,17 @@
-"""What linear models share: the scale of the target, ridge in closed form, sums that repeat bit for bit."""
+"""What linear models share: checks, ridge in closed form, sums that repeat bit for bit, and a core."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import numpy as np
 
-from many_models.errors import LearnerError
+from many_models.errors import DamagedError, LearnerError
+from many_models.features.rows import Positions
+from many_models.learners.base import State
 from many_models.panel.series import Bools, Floats, Future, Series
-
-LARGEST_EXPONENT = 200.0
-"""Beyond it an exponential times the unit of a target might be infinite."""
-MOST_LOG_VARIANCE = 1.0
-"""A mean is at most exp(1/2) = 1.65 times its median, whatever the residuals say."""
-
-
-@dataclass(frozen=True)
-class TargetScale:
-    """How a target becomes the number that a model learns, and back.
-
-    `log`: log((y + offset) / unit); else (y - centre) / unit with `offset` = -centre.
-    """
-
-    log: bool
-    offset: float
-    unit: float
-    floor: float
-    """Lowest value of a forecast: 0 for logs, else minus infinity."""
-
-    @classmethod
-    def of(cls, y: Floats, log: bool) -> Self:
-        """The scale for a training part; a target with zeros is moved up before its log is taken."""
-        if log:
-            mean = float(y.mean())
-            if not mean > 0.0:
-                return cls(True, 1.0, 1.0, 0.0)
-            low = float(y.min())
-            return cls(True, 0.0 if low > 0.02 * mean else 0.1 * mean, mean, 0.0)
-        centre = float(y.mean())
-        spread = float(np.abs(y - centre).mean())
-        return cls(False, -centre, spread if spread > 0.0 else 1.0, -np.inf)
-
-    def forward(self, y: Floats) -> Floats:
-        """The numbers a model learns [n]."""
-        moved = (y + self.offset) / self.unit
-        return np.log(moved) if self.log else moved
-
-    def backward(self, z: Floats) -> Floats:
-        """Targets for numbers of the model [n]; the median of a symmetric error stays the median."""
-        moved = np.exp(np.clip(z, -LARGEST_EXPONENT, LARGEST_EXPONENT)) if self.log else z
-        return np.maximum(moved * self.unit - self.offset, self.floor)
-
-    def mean(self, z: Floats, variance: Floats) -> Floats:
-        """Expected targets for a normal error with `variance` [n] around `z` [n]."""
-        if not self.log:
-            return self.backward(z)
-        return self.backward(z + np.minimum(variance, MOST_LOG_VARIANCE) / 2)
-
-    def to_list(self) -> list[Any]:
-        """This scale as JSON values."""
-        return [self.log, self.offset, self.unit]
-
-    @classmethod
-    def from_list(cls, data: list[Any]) -> Self:
-        """The scale that gave this `to_list()`."""
-        log, offset, unit = data
-        return cls(bool(log), float(offset), float(unit), 0.0 if log else -np.inf)
 
 
 def check_target(series: Series, fewest: int) -> None:
@@ -138,10 +83,10 @@ class LinearFit:
 PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
-def standardise(x: Floats, z: Floats) -> tuple[Floats, Floats, Floats, float]:
+def standardise(x: Floats, z: Floats, scaled: bool = True) -> tuple[Floats, Floats, Floats, float]:
     """Columns with mean 0 and variance 1 [n, c], their means [c] and scales [c], and the mean of `z`.
 
-    A constant column becomes zero and gets no coefficient.
+    A constant column becomes zero and gets no coefficient. Not `scaled`: columns keep their size.
     """
     means = x.mean(axis=0)
     centred = x - means
@@ -149,7 +94,7 @@ def standardise(x: Floats, z: Floats) -> tuple[Floats, Floats, Floats, float]:
     # Targets and their lags are of size one, so that less than 1e-10 is rounding.
     constant = scales <= np.maximum(1e-9 * np.abs(means), 1e-10)
     centred[:, constant] = 0.0
-    scales[constant] = 1.0
+    scales[constant if scaled else slice(None)] = 1.0
     return centred / scales, means, scales, float(z.mean())
 
 
@@ -184,3 +129,128 @@ def ridge(x: Floats, z: Floats, penalties: tuple[float, ...] = PENALTIES) -> Lin
 def kept_rows(observed: Bools, fewest: int) -> Bools:
     """The rows to learn from [n]: the observed ones, or all where hardly any were observed."""
     return observed if int(observed.sum()) >= fewest else np.ones_like(observed)
+
+
+@dataclass(frozen=True)
+class LinearCore:
+    """Intercept and the coefficients of the columns that have one.
+
+    Attributes
+    ----------
+    used : [u]
+        Positions of the columns.
+    slope : [u]
+        Their coefficients.
+    low, high
+        Bounds of the answer: the trained range, widened by itself on both sides.
+    """
+
+    kind: ClassVar[str] = "regression_linear"
+
+    intercept: float
+    used: Positions
+    slope: Floats
+    low: float
+    high: float
+
+    @property
+    def columns(self) -> int:
+        """How many columns are read at least."""
+        return 1 + int(self.used.max(initial=-1))
+
+    def predict(self, x: Floats) -> Floats:
+        """The linear answer for features [n, c] -> [n]."""
+        answer = self.intercept + weighted_rows(x[:, self.used], self.slope)
+        return np.clip(answer, self.low, self.high)
+
+    def state(self) -> State:
+        """The coefficients as plain data."""
+        return {
+            "numbers": np.array([self.intercept, self.low, self.high]),
+            "used": self.used.astype(np.int32),
+            "slope": self.slope,
+        }
+
+    @classmethod
+    def load(cls, state: State) -> LinearCore:
+        """The coefficients that gave this state."""
+        intercept, low, high = (float(v) for v in state["numbers"])
+        used = np.asarray(state["used"]).astype(np.int64)
+        if int(used.min(initial=0)) < 0:
+            raise DamagedError("a linear model reads columns that do not exist")
+        return cls(intercept, used, np.asarray(state["slope"]), low, high)
+
+    @staticmethod
+    def stacked(cores: Sequence[LinearCore]) -> LinearStack:
+        """The cores as one that answers a row of each."""
+        widest = max(len(core.used) for core in cores)
+        used = np.zeros((len(cores), widest), dtype=np.int64)
+        slope = np.zeros((len(cores), widest))
+        for row, core in enumerate(cores):
+            used[row, : len(core.used)], slope[row, : len(core.used)] = core.used, core.slope
+        intercept, low, high = np.array([[core.intercept, core.low, core.high] for core in cores]).T
+        return LinearStack(intercept, used, slope, low, high)
+
+
+@dataclass(frozen=True)
+class LinearStack:
+    """Many linear cores side by side: their numbers as arrays [S] and [S, u], filled up with zeros."""
+
+    intercept: Floats
+    used: Positions
+    slope: Floats
+    low: Floats
+    high: Floats
+
+    def predict(self, x: Floats) -> Floats:
+        """The answer of core s to row s [S, c] -> [S]."""
+        parts = np.take_along_axis(x, self.used, axis=1) * self.slope
+        # One after another, so that zeros at the end change no bit.
+        total = np.cumsum(parts, axis=1)[:, -1] if parts.shape[1] else 0.0
+        return np.clip(self.intercept + total, self.low, self.high)
+
+
+@dataclass(frozen=True)
+class Centred:
+    """A regression problem without an intercept, and the way back to raw columns.
+
+    Attributes
+    ----------
+    x : [n, c]
+        Columns with mean 0, and with variance 1 where they were brought to one size.
+    z : [n]
+        Targets with mean 0.
+    """
+
+    x: Floats
+    z: Floats
+    means: Floats
+    scales: Floats
+    centre: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, x: Floats, z: Floats, scaled: bool = True) -> Self:
+        """The problem of `z` [n] on `x` [n, c]."""
+        standard, means, scales, centre = standardise(x, z, scaled)
+        return cls(standard, z - centre, means, scales, centre, float(z.min()), float(z.max()))
+
+    def core(self, slope: Floats) -> LinearCore:
+        """The model on raw columns with coefficients `slope` [c] of these columns."""
+        margin = self.high - self.low
+        used = np.flatnonzero(slope)
+        kept = slope[used] / self.scales[used]
+        intercept = self.centre - float((kept * self.means[used]).sum())
+        return LinearCore(intercept, used, kept, self.low - margin, self.high + margin)
+
+    def by_information(self, path: Floats, count: int) -> Floats:
+        """The coefficients [c] of a `path` [c, p] with the lowest AICc, `count` observations behind the rows.
+
+        Degrees of freedom are the columns with a coefficient (Zou, Hastie and Tibshirani 2007).
+        """
+        squares = ((self.z[:, None] - self.x @ path) ** 2).mean(axis=0)
+        size = 2.0 + (path != 0.0).sum(axis=0)
+        room = np.maximum(count - size - 1.0, 0.5)
+        criterion = count * np.log(np.maximum(squares, 1e-12)) + 2.0 * size * count / room
+        return np.asarray(path[:, int(np.argmin(criterion))])

@@ -9,9 +9,9 @@ steps before it, in turn, so that lags and windows are as old there as they will
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, TypeAlias
+from typing import Any, ClassVar, Protocol, TypeAlias
 
 import numpy as np
 
@@ -21,23 +21,18 @@ from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Positions, Rows
 from many_models.learners.base import Candidate, FitContext, LearnerInfo, Parameters, State
 from many_models.learners.guards import opened
-from many_models.learners.linear import (
-    TargetScale,
-    check_future,
-    check_target,
-    standardise,
-    weighted_rows,
-)
+from many_models.learners.linear import Centred, LinearCore, check_future, check_target
+from many_models.learners.pipeline import Pipeline, stated_pipeline
 from many_models.learners.recursion import HISTORY, recursed
 from many_models.learners.table import learner_info
+from many_models.learners.target import Level, TargetScale, stated_level, transform_for
 from many_models.learners.trees import Trees
 from many_models.panel.series import Floats, Forecast, Future, Series
 
 FEWEST_ROWS = 6
 """Fewest observed training rows."""
-KIND_OF_CORE = {"elastic_net": "regression_linear", "lightgbm": "regression_trees"}
 VERSION = 1
-"""Kinds and version of stored states; an older version stays readable when the number goes up."""
+"""Of stored states, whose kind is that of their core; an older one stays readable when it goes up."""
 LONG = 200
 """From so many values on, models with covariates read lags and windows too."""
 MOST_ROWS = 4000
@@ -50,7 +45,7 @@ MEAN_OVER_MEDIAN = (0.5, 2.0)
 MOST_CORES = 12
 """Models of a `per_step` forecast; of a longer horizon each answers a few neighbouring steps."""
 
-OUTSIDE = ("fourier", "stl", "calendar", "holidays")
+OUTSIDE = ("fourier", "stl", "calendar", "holidays", "events")
 
 
 @dataclass(frozen=True)
@@ -60,26 +55,25 @@ class Frame:
     Attributes
     ----------
     level
-        How many last values make the level that targets and lags are relative to; 0 = none.
+        What targets and lags are relative to.
     known
         Number of known covariates that a forecast needs.
     """
 
     scale: TargetScale
     plan: FeaturePlan
-    level: int
+    level: Level
     known: int
 
     @property
     def memory(self) -> int:
         """How many last values a forecast reads."""
-        return max(self.plan.memory, self.level)
+        return max(self.plan.memory, self.level.memory)
 
     @property
     def zero(self) -> float:
         """What a target of zero is on the learned scale."""
-        with np.errstate(divide="ignore"):
-            return float(self.scale.forward(np.zeros(1))[0])
+        return float(self.scale.forward(np.zeros(1))[0])
 
     @property
     def tail(self) -> int:
@@ -88,18 +82,14 @@ class Frame:
 
     def rows(self, rows: Rows) -> tuple[Floats, Floats]:
         """The features of `rows` [n, c] and the level of each row [n]."""
-        if self.level == 0:
-            return self.plan.build(rows), rows.level
-        block = rows.y[np.maximum(rows.cutoff[:, None] - np.arange(self.level), 0)]
-        level = block.mean(axis=1)
+        level = self.level.of(rows)
         return self.plan.build(rows.relative_to(level)), level
 
     def recent(self, series: Series) -> Floats:
         """The last values that a forecast reads, on the learned scale [memory]."""
         if len(series) < self.memory:
             raise LearnerError("TOO_SHORT", f"update needs {self.memory} values")
-        y = series.y[len(series) - self.memory :]
-        return self.scale.forward(np.maximum(y, 0.0) if self.scale.log else y)
+        return self.scale.forward(series.y[len(series) - self.memory :])
 
     def recent_covariates(self, series: Series) -> tuple[Floats, Floats]:
         """The last known [k, K] and past-only [p, P] covariates that a forecast reads."""
@@ -111,7 +101,7 @@ class Frame:
         return {
             "scale": self.scale.to_list(),
             "plan": self.plan.to_dict(),
-            "level": self.level,
+            "level": self.level.to_list(),
             "known": self.known,
         }
 
@@ -121,7 +111,7 @@ class Frame:
         return cls(
             TargetScale.from_list(state["scale"]),
             FeaturePlan.from_dict(state["plan"]),
-            int(state["level"]),
+            Level.from_list(state["level"]),
             int(state["known"]),
         )
 
@@ -140,15 +130,20 @@ class Lesson:
         Level of each row.
     y : [n]
         Targets as they were observed.
-    distinct
-        Number of different targets: a value seen from several steps is one observation.
+    target : [n]
+        Position of each target: a value seen from several steps is one observation.
     """
 
     x: Floats
     z: Floats
     level: Floats
     y: Floats
-    distinct: int
+    target: Positions
+
+    @property
+    def distinct(self) -> int:
+        """How many different values are targets."""
+        return len(np.unique(self.target))
 
 
 def frame_of(series: Series, parameters: Parameters, context: FitContext, style: Style) -> Frame:
@@ -160,8 +155,8 @@ def frame_of(series: Series, parameters: Parameters, context: FitContext, style:
     names += ("covariates", "context") if parameters["known"] else ()
     names += ("past",) if parameters.get("past") else ()
     plan = FeaturePlan.decide(series, wishes, names)
-    scale = TargetScale.of(series.y, bool(parameters["log"]))
-    level = best_level(scale.forward(series.y), context) if parameters["history"] else 0
+    scale = TargetScale.of(series.y, str(parameters["transform"]), context.season)
+    level = level_of(scale.forward(series.y), bool(parameters["history"]), context)
     return Frame(scale, plan, level, len(series.known) if parameters["known"] else 0)
 
 
@@ -170,8 +165,17 @@ def strategy_of(parameters: Parameters) -> str:
     return str(parameters.get("strategy", "direct")) if parameters["history"] else "direct"
 
 
+def level_of(z: Floats, history: bool, context: FitContext) -> Level:
+    """The level that the settings state; auto = a mean of last values where models read their history."""
+    difference = context.features.difference
+    if difference != "auto":
+        return stated_level(difference, len(z), context.season, context.gap + context.horizon)
+    width = best_level(z, context) if history else 0
+    return Level("mean", width) if width else Level("none", 0)
+
+
 def best_level(z: Floats, context: FitContext) -> int:
-    """How many last values make the level that targets are told relative to, 0 for none.
+    """How many last values make the mean that targets are told relative to, 0 for none.
 
     A mean of the last values serves where it is nearer to what comes than the mean of all: in
     series that trend or wander, not in those that jump for a week and come back.
@@ -232,7 +236,7 @@ def lesson_of(series: Series, frame: Frame, gap: int, steps: Steps) -> Lesson:
         seen = np.ones_like(targets)
     else:
         lags = [family.memory for family in frame.plan.families if family.name == "lags"]
-        first = max(1, *lags) if lags else 1
+        first = max(1, frame.level.first, *lags)
         targets, seen = seen_from(len(z), first, steps[1], steps[0])
         early = targets - seen - gap < first - 1
         targets, seen = targets[~early], seen[~early]
@@ -241,7 +245,7 @@ def lesson_of(series: Series, frame: Frame, gap: int, steps: Steps) -> Lesson:
         raise LearnerError("TOO_SHORT", "too few observed values behind the lags")
     targets, seen = targets[kept], seen[kept]
     x, level = frame.rows(Rows.training(series, z, seen, targets, gap).with_zero(frame.zero))
-    return Lesson(x, z[targets] - level, level, series.y[targets], len(np.unique(targets)))
+    return Lesson(x, z[targets] - level, level, series.y[targets], targets)
 
 
 def mean_over_median(y: Floats, median: Floats) -> float:
@@ -250,6 +254,50 @@ def mean_over_median(y: Floats, median: Floats) -> float:
     if not total > 0.0 or float(y.min()) < 0.0:
         return 1.0
     return float(np.clip(float(y.sum()) / total, *MEAN_OVER_MEDIAN))
+
+
+class Core(Protocol):
+    """What a regression learned of its columns: plain arrays, and a few lines that read them."""
+
+    @property
+    def kind(self) -> str:
+        """Of stored states with this core."""
+
+    @property
+    def columns(self) -> int:
+        """How many columns are read at least."""
+
+    def predict(self, x: Floats) -> Floats:
+        """The answer for rows [n, c] -> [n], each row by itself."""
+
+    def state(self) -> State:
+        """The core as plain data."""
+
+
+@dataclass(frozen=True)
+class Piped:
+    """A core that reads scaled or reduced columns."""
+
+    pipeline: Pipeline
+    core: Core
+
+    @property
+    def kind(self) -> str:
+        """That of the core."""
+        return self.core.kind
+
+    @property
+    def columns(self) -> int:
+        """How many columns are read at least; `load` has looked at all of them."""
+        return 0
+
+    def predict(self, x: Floats) -> Floats:
+        """The answer for rows [n, c] -> [n]."""
+        return self.core.predict(self.pipeline.transform(x))
+
+    def state(self) -> State:
+        """The pipeline and the core as plain data."""
+        return {"pipeline": self.pipeline.state(), "core": self.core.state()}
 
 
 @dataclass(frozen=True)
@@ -326,9 +374,8 @@ class RegressionModel:
 
     def state(self) -> State:
         """The model as plain data."""
-        linear = isinstance(self.cores[0], LinearCore)
         return {
-            "kind": KIND_OF_CORE["elastic_net" if linear else "lightgbm"],
+            "kind": self.cores[0].kind,
             "version": VERSION,
             "settings": dict(self.settings),
             "frame": self.frame.state(),
@@ -342,87 +389,18 @@ class RegressionModel:
         }
 
 
-@dataclass(frozen=True)
-class LinearCore:
-    """Intercept and the coefficients of the columns that have one.
-
-    Attributes
-    ----------
-    used : [u]
-        Positions of the columns.
-    slope : [u]
-        Their coefficients.
-    low, high
-        Bounds of the answer: the trained range, widened by itself on both sides.
-    """
-
-    intercept: float
-    used: Positions
-    slope: Floats
-    low: float
-    high: float
-
-    def predict(self, x: Floats) -> Floats:
-        """The linear answer for features [n, c] -> [n]."""
-        answer = self.intercept + weighted_rows(x[:, self.used], self.slope)
-        return np.clip(answer, self.low, self.high)
-
-    def state(self) -> State:
-        """The coefficients as plain data."""
-        return {
-            "numbers": np.array([self.intercept, self.low, self.high]),
-            "used": self.used.astype(np.int32),
-            "slope": self.slope,
-        }
-
-    @classmethod
-    def load(cls, state: State) -> LinearCore:
-        """The coefficients that gave this state."""
-        intercept, low, high = (float(v) for v in state["numbers"])
-        used = np.asarray(state["used"]).astype(np.int64)
-        return cls(intercept, used, np.asarray(state["slope"]), low, high)
-
-    @staticmethod
-    def stacked(cores: Sequence[LinearCore]) -> LinearStack:
-        """The cores as one that answers a row of each."""
-        widest = max(len(core.used) for core in cores)
-        used = np.zeros((len(cores), widest), dtype=np.int64)
-        slope = np.zeros((len(cores), widest))
-        for row, core in enumerate(cores):
-            used[row, : len(core.used)], slope[row, : len(core.used)] = core.used, core.slope
-        intercept, low, high = np.array([[core.intercept, core.low, core.high] for core in cores]).T
-        return LinearStack(intercept, used, slope, low, high)
-
-
-@dataclass(frozen=True)
-class LinearStack:
-    """Many linear cores side by side: their numbers as arrays [S] and [S, u], filled up with zeros."""
-
-    intercept: Floats
-    used: Positions
-    slope: Floats
-    low: Floats
-    high: Floats
-
-    def predict(self, x: Floats) -> Floats:
-        """The answer of core s to row s [S, c] -> [S]."""
-        parts = np.take_along_axis(x, self.used, axis=1) * self.slope
-        # One after another, so that zeros at the end change no bit.
-        total = np.cumsum(parts, axis=1)[:, -1] if parts.shape[1] else 0.0
-        return np.clip(self.intercept + total, self.low, self.high)
-
-
-Core: TypeAlias = LinearCore | Trees
-
-
 def learned(
     series: Series,
     parameters: Parameters,
     context: FitContext,
     style: Style,
     core_of: Callable[[Lesson], Core],
+    of_the_mean: bool,
 ) -> RegressionModel:
-    """The model of a series, by the strategy of its parameters; `core_of` learns a lesson."""
+    """The model of a series, by the strategy of its parameters.
+
+    `core_of` learns a lesson; `of_the_mean`: what it answers is the mean on the learned scale.
+    """
     frame = frame_of(series, parameters, context, style)
     strategy = strategy_of(parameters) if frame.memory else "direct"
     gap = 0 if strategy == "recursive" else context.gap
@@ -430,8 +408,7 @@ def learned(
     lessons = [lesson_of(series, frame, gap, steps) for steps in blocks]
     cores = tuple(core_of(lesson) for lesson in lessons)
     factor = 1.0
-    # A linear fit without a log is one of the mean.
-    if style == "tree" or frame.scale.log:
+    if not of_the_mean or frame.scale.transform != "none":
         told = [core.predict(lesson.x) + lesson.level for core, lesson in zip(cores, lessons, strict=True)]
         median = frame.scale.backward(np.concatenate(told))
         factor = mean_over_median(np.concatenate([lesson.y for lesson in lessons]), median)
@@ -450,7 +427,7 @@ def walk_bounds(frame: Frame, series: Series) -> tuple[float, float]:
 
 
 def loaded(state: State, load: Callable[[State], Core]) -> RegressionModel:
-    """The model that gave this state; `load` reads a core.
+    """The model that gave this state; `load` reads a core without its pipeline.
 
     Raises
     ------
@@ -458,14 +435,11 @@ def loaded(state: State, load: Callable[[State], Core]) -> RegressionModel:
         Where cores read columns that the plan does not have, or are not as many as their steps.
     """
     frame = Frame.load(state["frame"])
-    cores = tuple(load(core) for core in state["cores"])
+    width = len(frame.plan.columns)
+    cores = tuple(_core(core, load, width) for core in state["cores"])
     until = tuple(int(step) for step in state["until"])
     if len(cores) != len(until) or not cores:
         raise DamagedError("a regression model has other steps than cores")
-    for core in cores:
-        columns = core.used if isinstance(core, LinearCore) else core.feature
-        if len(columns) and not 0 <= int(columns.min()) <= int(columns.max()) < len(frame.plan.columns):
-            raise DamagedError("a regression model reads columns that its plan does not have")
     factor, low, high = (float(v) for v in state["numbers"])
     return RegressionModel(
         dict(state["settings"]),
@@ -481,53 +455,107 @@ def loaded(state: State, load: Callable[[State], Core]) -> RegressionModel:
     )
 
 
-def _candidates(name: str, series: Series, context: FitContext) -> tuple[Candidate, ...]:
-    """One candidate with the known covariates where there are some, one without, one with past-only ones."""
-    if len(series) < learner_info(name).min_length:
-        return ()
-    log = context.nonnegative and context.features.log is not False
-    strategy = "direct" if context.features.strategy == "auto" else context.features.strategy
-    found = []
-    reads_covariates = context.features.covariates is not None
-    if series.known and reads_covariates:
-        # On a hundred values lags cost more than they tell beside prices and promotions.
-        history = len(series) >= max(LONG, 10 * (context.gap + context.horizon))
-        # Nobody is asked for the covariates of a gap, which a recursion would need on its way.
-        way = "direct" if strategy == "recursive" and context.gap else strategy
-        known = {"history": history, "known": True, "log": log, "strategy": way}
-        found.append(Candidate(f"{name}_known", name, known, True))
-    plain = {"history": True, "known": False, "log": log, "strategy": strategy}
-    found.append(Candidate(name, name, plain))
-    if series.past and reads_covariates:
-        # Fed back, a row would read covariates older than those that it was trained with.
-        way = "direct" if strategy == "recursive" else strategy
-        found.append(Candidate(f"{name}_past", name, {**plain, "strategy": way, "past": True}))
-    return tuple(found)
+def _core(state: State, load: Callable[[State], Core], width: int) -> Core:
+    """The core that gave this state, for `width` columns."""
+    pipeline = Pipeline.load(state["pipeline"], width) if "pipeline" in state else None
+    core = load(state["core"] if pipeline else state)
+    if core.columns > (pipeline.columns(width) if pipeline else width):
+        raise DamagedError("a regression model reads columns that its plan does not have")
+    return Piped(pipeline, core) if pipeline else core
 
 
-@dataclass(frozen=True)
-class ElasticNet:
-    """Linear regression on features, with a penalty that leaves columns out."""
+SEARCHED = ("scaling", "reduction", "difference")
+"""Settings that a candidate's parameters may state in place of the configuration."""
 
-    info: ClassVar[LearnerInfo] = learner_info("elastic_net")
+
+class Regression:
+    """A learner that is one kind of core on the common frame."""
+
+    info: ClassVar[LearnerInfo]
+    style: ClassVar[Style]
+    kind: ClassVar[str]
+    """Of the core, and so of stored states."""
+    by_distance: ClassVar[bool] = False
+    """Whether columns must be of one size."""
+    of_the_mean: ClassVar[bool] = True
+    """Whether the answer is the mean on the learned scale: squared errors are made small."""
+
+    def learn(self, lesson: Lesson, context: FitContext) -> Core:
+        """The core fitted to a lesson."""
+        raise NotImplementedError
+
+    def load_core(self, state: State) -> Core:
+        """The core that gave this state."""
+        raise NotImplementedError
 
     def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
-        """One with known covariates where there are some, one without."""
-        return _candidates("elastic_net", series, context)
+        """One with the known covariates where there are some, one without, one with past-only ones."""
+        name = self.info.name
+        if len(series) < self.info.min_length:
+            return ()
+        transform = transform_for(context)
+        strategy = "direct" if context.features.strategy == "auto" else context.features.strategy
+        found = []
+        reads_covariates = context.features.covariates is not None
+        if series.known and reads_covariates:
+            # On a hundred values lags cost more than they tell beside prices and promotions.
+            history = len(series) >= max(LONG, 10 * (context.gap + context.horizon))
+            # Nobody is asked for the covariates of a gap, which a recursion would need on its way.
+            way = "direct" if strategy == "recursive" and context.gap else strategy
+            known = {"history": history, "known": True, "transform": transform, "strategy": way}
+            found.append(Candidate(f"{name}_known", name, known, True))
+        plain = {"history": True, "known": False, "transform": transform, "strategy": strategy}
+        found.append(Candidate(name, name, plain))
+        if series.past and reads_covariates:
+            # Fed back, a row would read covariates older than those that it was trained with.
+            way = "direct" if strategy == "recursive" else strategy
+            found.append(Candidate(f"{name}_past", name, {**plain, "strategy": way, "past": True}))
+        return tuple(found)
 
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> RegressionModel:
-        """The coefficients at the penalty that the corrected information criterion prefers."""
+        """The model at the end of `series`."""
         check_target(series, self.info.min_length)
+        stated = {name: parameters[name] for name in SEARCHED if name in parameters}
+        context = replace(context, features=replace(context.features, **stated))
+        scaling, reduction = stated_pipeline(context.features, self.by_distance)
 
         def core_of(lesson: Lesson) -> Core:
-            return elastic_net(lesson.x, lesson.z, lesson.distinct)
+            pipeline = Pipeline.fit(lesson.x, scaling, reduction)
+            core = self.learn(replace(lesson, x=pipeline.transform(lesson.x)), context)
+            return core if (scaling, reduction) == ("none", None) else Piped(pipeline, core)
 
-        return learned(series, parameters, context, "linear", core_of)
+        return learned(series, parameters, context, self.style, core_of, self.of_the_mean)
 
     def load(self, state: State) -> RegressionModel:
         """The model that gave this state."""
-        opened(state, KIND_OF_CORE["elastic_net"], VERSION)
-        return loaded(state, LinearCore.load)
+        opened(state, self.kind, VERSION)
+        return loaded(state, self.load_core)
+
+
+class LinearRegression(Regression):
+    """A regression whose core is linear."""
+
+    style = "linear"
+    kind = LinearCore.kind
+
+    def load_core(self, state: State) -> LinearCore:
+        """The coefficients that gave this state."""
+        return LinearCore.load(state)
+
+    @staticmethod
+    def own_size(context: FitContext) -> bool:
+        """Whether columns are brought to one size in the fit: where nothing else was asked."""
+        return context.features.scaling == "auto" and context.features.reduction is None
+
+
+class ElasticNet(LinearRegression):
+    """Linear regression on features, with a penalty that leaves columns out."""
+
+    info = learner_info("elastic_net")
+
+    def learn(self, lesson: Lesson, context: FitContext) -> LinearCore:
+        """The coefficients at the penalty that the corrected information criterion prefers."""
+        return elastic_net(lesson.x, lesson.z, lesson.distinct, self.own_size(context))
 
 
 L1_SHARE = 0.5
@@ -536,63 +564,44 @@ PATH_END = 0.003
 """The smallest penalty of the path, as a share of the one that leaves every column out."""
 
 
-def elastic_net(x: Floats, z: Floats, count: int) -> LinearCore:
+def elastic_net(x: Floats, z: Floats, count: int, scaled: bool = True) -> LinearCore:
     """The elastic net of `z` [n] on `x` [n, c] at the penalty with the lowest AICc.
 
-    `count` observations stand behind the n rows. Degrees of freedom are the columns with a
-    coefficient (Zou, Hastie and Tibshirani 2007).
+    `count` observations stand behind the n rows; not `scaled`: columns are penalised as they are.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import enet_path
 
-    standard, means, scales, centre = standardise(x, z)
-    low, high = float(z.min()), float(z.max())
-    margin = high - low
-    target = z - centre
-    products = standard.T @ target
+    problem = Centred.of(x, z, scaled)
+    products = problem.x.T @ problem.z
     strongest = float(np.abs(products).max(initial=0.0)) / len(z) / L1_SHARE
     if not strongest > 1e-12:
-        return LinearCore(centre, np.empty(0, np.int64), np.empty(0), low - margin, high + margin)
+        return problem.core(np.zeros(x.shape[1]))
     alphas = strongest * np.geomspace(1.0, PATH_END, PATH_LENGTH)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         _, path, _ = enet_path(
-            np.asfortranarray(standard), target, l1_ratio=L1_SHARE, alphas=alphas,
-            precompute=standard.T @ standard, Xy=products, check_input=False, max_iter=200, tol=1e-3,
+            np.asfortranarray(problem.x), problem.z, l1_ratio=L1_SHARE, alphas=alphas,
+            precompute=problem.x.T @ problem.x, Xy=products, check_input=False, max_iter=200, tol=1e-3,
         )  # fmt: skip
-    squares = ((target[:, None] - standard @ path) ** 2).mean(axis=0)
-    size = 2.0 + (path != 0.0).sum(axis=0)
-    room = np.maximum(count - size - 1.0, 0.5)
-    criterion = count * np.log(np.maximum(squares, 1e-12)) + 2.0 * size * count / room
-    slope = np.asarray(path[:, int(np.argmin(criterion))])
-    used = np.flatnonzero(slope)
-    kept = slope[used] / scales[used]
-    return LinearCore(centre - float((kept * means[used]).sum()), used, kept, low - margin, high + margin)
+    return problem.core(problem.by_information(path, count))
 
 
-@dataclass(frozen=True)
-class LightGBM:
+class LightGBM(Regression):
     """Boosted trees on features, with the absolute error as loss."""
 
-    info: ClassVar[LearnerInfo] = learner_info("lightgbm")
+    info = learner_info("lightgbm")
+    style = "tree"
+    kind = Trees.kind
+    of_the_mean = False
 
-    def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
-        """One with known covariates where there are some, one without."""
-        return _candidates("lightgbm", series, context)
-
-    def fit(self, series: Series, parameters: Parameters, context: FitContext) -> RegressionModel:
+    def learn(self, lesson: Lesson, context: FitContext) -> Trees:
         """The trees, at fixed settings."""
-        check_target(series, self.info.min_length)
+        return boosted_trees(lesson, context)
 
-        def core_of(lesson: Lesson) -> Core:
-            return boosted_trees(lesson, context)
-
-        return learned(series, parameters, context, "tree", core_of)
-
-    def load(self, state: State) -> RegressionModel:
-        """The model that gave this state."""
-        opened(state, KIND_OF_CORE["lightgbm"], VERSION)
-        return loaded(state, Trees.load)
+    def load_core(self, state: State) -> Trees:
+        """The trees that gave this state."""
+        return Trees.load(state)
 
 
 TREES = 60

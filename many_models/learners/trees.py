@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,8 @@ class Trees:
         What a leaf adds, leaves of all trees in order.
     """
 
+    kind: ClassVar[str] = "regression_trees"
+
     leaves: Ints
     feature: Ints
     threshold: Floats
@@ -50,6 +52,11 @@ class Trees:
     left: Ints
     right: Ints
     value: Floats
+
+    @property
+    def columns(self) -> int:
+        """How many columns are read at least."""
+        return 1 + int(self.feature.max(initial=-1))
 
     @classmethod
     def of(cls, booster: lightgbm.Booster) -> Trees:
@@ -136,6 +143,7 @@ def _check(trees: Trees) -> None:
     total, sizes = int(splits.sum()), {len(trees.feature), len(trees.threshold), len(trees.left)}
     fits = (
         (len(trees.leaves) == 0 or int(trees.leaves.min()) >= 1)
+        and int(trees.feature.min(initial=0)) >= 0
         and sizes | {len(trees.right)} == {total}
         and len(trees.value) == int(trees.leaves.sum())
     )
