@@ -41,8 +41,6 @@ class CovariateSettings:
 
 
 @dataclass(frozen=True)
-class FeatureSettings:
-@dataclass(frozen=True)
 class WindowSettings:
     """Rolling windows of the target. `None` means `auto`.
 
@@ -64,6 +62,8 @@ class WindowSettings:
     ewm: tuple[float, ...] = ()
 
 
+@dataclass(frozen=True)
+class FeatureSettings:
     """The part of the configuration that the regression learners and ARX read.
 
     `None` means `auto`; an empty tuple or zero means off.

@@ -247,12 +247,12 @@ def _lags(series: Series, settings: dict[str, Any], context: FitContext) -> tupl
         return ()
     length = len(series)
     wanted = context.features.lags
-    if wanted is None:
     seasons = tuple(sorted({*series.grid.frequency.seasons, context.season} - {0, 1}))
+    if wanted is None:
         wanted = auto_lags(length, seasons)
-    anchor = int(settings["anchor"])
     elif wanted == "pacf":
         wanted = (1, *seasons, *significant_lags(series.y, max(seasons, default=1)))
+    anchor = int(settings["anchor"])
     return tuple(sorted({lag for lag in (*wanted, anchor) if 0 < lag <= length // 3}))
 
 
