@@ -35,6 +35,7 @@ from many_models.bundle.container import pack
 from many_models.features.holidays import place_of
 from many_models.features.settings import CovariateSettings, FeatureSettings, StepsByColumn, WindowSettings
 from many_models.learners.base import Deadline, FitContext
+from many_models.panel.events import EventTable
 from many_models.panel.findings import Finding, finding
 from many_models.panel.folds import cutoffs, least_training
 from many_models.panel.keys import SeriesKey
@@ -78,6 +79,8 @@ class TrainTask:
         Canonical time of the panel's last observation, where the horizon starts there for all.
     seconds
         Wall time for one group; None is none.
+    events
+        Named dates known ahead; None is none.
     """
 
     spec: ForecastSpec
@@ -87,6 +90,7 @@ class TrainTask:
     panel_end: int | None
     run_id: str
     seconds: float | None
+    events: EventTable | None = None
 
     @cached_property
     def schemas(self) -> dict[str, pa.Schema]:
@@ -295,6 +299,7 @@ def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitConte
             scaling=features.scaling,
             reduction=_reduction(features.reduction),
             covariates=_covariates(features.covariates, spec.data.publication_lag),
+            **_events(task, key),
             context=("relative",) if features.context == "auto" else cast("Any", features.context),
         ),
     )
@@ -321,6 +326,18 @@ def _windows(asked: Any) -> tuple[int, ...] | WindowSettings | None:
         return cast("tuple[int, ...] | None", _auto_or_off(asked, ()))
     found: dict[str, Any] = {name: None if value == "auto" else value for name, value in asked.items()}
     return WindowSettings(**found)
+
+
+def _events(task: TrainTask, key: SeriesKey) -> dict[str, Any]:
+    """The events of a series, and how far around them is looked."""
+    wish = task.spec.events
+    if wish is None or task.events is None:
+        return {}
+    return {
+        "events": task.events.of(key),
+        "event_before": wish.before,
+        "event_after": wish.after,
+    }
 
 
 def _by_column(steps: Any) -> StepsByColumn:

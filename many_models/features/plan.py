@@ -11,6 +11,7 @@ from many_models.features.base import Family, Wishes
 from many_models.features.calendar import Calendar
 from many_models.features.context import Context
 from many_models.features.covariates import Covariates
+from many_models.features.events import Events
 from many_models.features.fourier import Fourier
 from many_models.features.holidays import Holidays
 from many_models.features.lags import Lags
@@ -29,6 +30,7 @@ FAMILIES: dict[str, type[Family]] = {
     "stl": Stl,
     "calendar": Calendar,
     "holidays": Holidays,
+    "events": Events,
     "covariates": Covariates,
     "context": Context,
     "past": Past,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
+from many_models.panel.events import EventDates
+
 ContextKind: TypeAlias = Literal["relative", "mean", "min", "above_min", "siblings"]
 Steps: TypeAlias = tuple[int, ...]
 StepsByColumn: TypeAlias = tuple[tuple[str | None, Steps], ...]
@@ -99,5 +101,10 @@ class FeatureSettings:
     """(pca or svd, components or the share they explain)."""
     covariates: CovariateSettings | None = CovariateSettings()
     """None: no covariates are read."""
+    events: EventDates = ()
+    """The events of this series."""
+    event_before: int = 0
+    """Periods before an event with a column of their own; `event_after` likewise."""
+    event_after: int = 0
     context: tuple[ContextKind, ...] = ("relative",)
     """What is read of the siblings' rows."""

@@ -236,7 +236,8 @@ class Arx:
 
 def _plan(series: Series, settings: dict[str, Any], context: FitContext) -> FeaturePlan:
     wishes = Wishes("linear", context.season, context.gap + context.horizon, context.features)
-    names = ("fourier", "stl", "calendar", "holidays") + (("covariates", "context") if settings["known"] else ())
+    names: tuple[str, ...] = ("fourier", "stl", "calendar", "holidays", "events")
+    names += ("covariates", "context") if settings["known"] else ()
     if settings.get("trend"):
         names += ("trend",)
     return FeaturePlan.decide(series, wishes, names)

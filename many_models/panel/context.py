@@ -204,7 +204,8 @@ def _numbers(frame: pd.DataFrame, names: list[str]) -> Ints:
 
 def _starts(ordered: Ints) -> Ints:
     """Where each new number begins in ordered numbers."""
-    return np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])).astype(np.int64)
+    starts: Ints = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return starts
 
 
 def _plain(value: Any) -> Any:

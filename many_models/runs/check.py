@@ -88,6 +88,7 @@ def check_source(
                     None,
                     "check",
                     LEAST_DEADLINE,
+                    opened.events,
                 )
                 job = GroupJob(check_group, fall_back_group, give_up_group, task, LEAST_DEADLINE)
                 tables: list[pa.Table] = []

@@ -27,10 +27,12 @@ from many_models.automl.rows import FOLDERS, read_rows
 from many_models.engines.base import Engine, GroupJob, Panel
 from many_models.engines.table import engine_for
 from many_models.errors import DataError, ManyModelsError, Problem
+from many_models.panel.events import EventTable
 from many_models.panel.frequency import panel_frequency
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import PrepareSettings
 from many_models.runs.directory import RunDirectory, default_directory, refuse_used
+from many_models.runs.events import events_of
 from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
 from many_models.runs.progress import Progress, silent
 from many_models.runs.run import Run
@@ -54,6 +56,7 @@ class Opened:
     panel: Panel
     groups: list[int]
     frequency: str
+    events: EventTable | None = None
 
     @property
     def series(self) -> int:
@@ -152,10 +155,11 @@ def open_source(
         if problems:
             raise DataError(problems)
         groups = list(range(count if limit is None else min(limit, count)))
+        events = events_of(spec, panel.layout, panel.groups)
         frequency = spec.data.frequency
         if frequency == "auto":
-            return Opened(engine, panel, groups, usual_frequency(panel.sample(SAMPLE_GROUPS), panel.layout))
-        return Opened(engine, panel, groups, frequency)
+            frequency = usual_frequency(panel.sample(SAMPLE_GROUPS), panel.layout)
+        return Opened(engine, panel, groups, frequency, events)
     except BaseException:
         panel.close()
         raise
@@ -180,6 +184,7 @@ def train_task(opened: Opened, spec: ForecastSpec, prior: Prior, cutoff: str | i
         panel_end=end,
         run_id=uuid.uuid4().hex,
         seconds=group_seconds(spec, opened),
+        events=opened.events,
     )
 
 

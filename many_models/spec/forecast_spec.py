@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -13,14 +13,14 @@ from pydantic import Field
 
 from many_models.errors import Problem, SpecError
 from many_models.spec import yaml_text
-from many_models.spec.allowed import Json, did_you_mean, integer, nothing, shown, text
+from many_models.spec.allowed import Json, did_you_mean, integer, shown, text
 from many_models.spec.part import Part, examine
 from many_models.spec.sections import (
-    LATER,
     BudgetSpec,
     DataSpec,
     EngineSpec,
     EnsembleSpec,
+    EventsSpec,
     FeaturesSpec,
     ForecastSettings,
     LearnersSpec,
@@ -57,8 +57,10 @@ class ForecastSpec(Part):
         default=FeaturesSpec(),
         description="What the regression learners and ARX see besides the covariates.",
     )
-    events: Annotated[None, nothing(LATER)] = Field(
-        default=None, description="Reserved for named dates known ahead."
+    events: EventsSpec | None = Field(
+        default=None,
+        description="Named dates known ahead (promotions, openings, strikes); null = none. A mapping with "
+        "`path`.",
     )
     learners: LearnersSpec = Field(default=LearnersSpec(), description="Which learners compete.")
     validation: ValidationSpec = Field(
@@ -88,6 +90,7 @@ class ForecastSpec(Part):
         features, data = _settings(values.get("features")), _settings(values.get("data"))
         yield from _prepared_columns(_settings(values.get("preparation")), data)
         yield from _country_column(_settings(features.get("holidays")).get("column"), data)
+        yield from _event_columns(_settings(values.get("events")).get("by", ()), data)
         covariates = _settings(features.get("covariates"))
         if "known" not in data:
             return
@@ -108,7 +111,8 @@ class ForecastSpec(Part):
     def from_yaml(cls, path: str | Path) -> Self:
         """The configuration in a YAML file.
 
-        A relative `data.path` that exists beside the file is taken from there; any other is left as it is.
+        A relative `data.path` or `events.path` that exists beside the file is taken from there; any other
+        is left as it is.
 
         Raises
         ------
@@ -116,7 +120,7 @@ class ForecastSpec(Part):
             With every problem: an unreadable file, text that is no YAML, keys and values that are wrong.
         """
         tree = yaml_text.read(path)
-        return cls.from_dict(_with_path_beside(tree, Path(path)), where=str(path))
+        return cls.from_dict(_with_paths_beside(tree, Path(path)), where=str(path))
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any], where: str = "") -> Self:
@@ -140,12 +144,14 @@ class ForecastSpec(Part):
     def fingerprint(self) -> str:
         """16 hex characters that differ when anything that decides a forecast differs.
 
-        Not counted: `name`, `data.path`, `data.table`, `engine`, `registry`, `budget`; nor a setting at its
-        default, so that a release which adds a setting changes no fingerprint.
+        Not counted: `name`, `data.path`, `data.table`, `events.path`, `engine`, `registry`, `budget`; nor a
+        setting at its default, so that a release which adds a setting changes no fingerprint.
         """
         tree = {key: value for key, value in self.changed().items() if key not in DECIDES_NOTHING}
         data = {key: value for key, value in tree["data"].items() if key not in ("path", "table")}
         data["group"] = list(self.data.group_columns)
+        if "events" in tree:
+            tree["events"] = {key: value for key, value in tree["events"].items() if key != "path"}
         text = json.dumps({**tree, "data": data}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return hashlib.blake2b(text.encode("utf-8"), digest_size=8).hexdigest()
 
@@ -188,6 +194,14 @@ def _country_column(column: str | None, data: Mapping[str, Any]) -> Iterable[Pro
             f"a column of data.static or data.series: {', '.join(columns) or 'they name none'}",
             did_you_mean(column, columns) or "list it under data.static",
         )
+
+
+def _event_columns(by: Sequence[str], data: Mapping[str, Any]) -> Iterable[Problem]:
+    """Columns that events are told for but that do not identify a series."""
+    for column in by if "series" in data else ():
+        if column not in data["series"]:
+            allowed = f"columns of data.series: {', '.join(data['series']) or 'it names none'}"
+            yield Problem("events.by", shown(column), allowed, did_you_mean(column, data["series"]))
 
 
 def _prepared_columns(preparation: Mapping[str, Any], data: Mapping[str, Any]) -> Iterable[Problem]:
@@ -236,15 +250,18 @@ def _in_source(problem: Problem, where: str) -> Problem:
     return Problem(f"{where}: {problem.where}", problem.found, problem.allowed, problem.action)
 
 
-def _with_path_beside(tree: Any, file: Path) -> Any:
-    """The tree with a relative `data.path` taken from the folder of its file, where it exists there."""
-    data = tree.get("data") if isinstance(tree, dict) else None
-    relative = data.get("path") if isinstance(data, dict) else None
-    if not isinstance(relative, str) or not relative or "://" in relative or "\0" in relative:
-        return tree
-    beside = file.parent / relative
-    try:
-        exists = not Path(relative).is_absolute() and beside.exists()
-    except OSError:  # a name too long for the file system
-        exists = False
-    return {**tree, "data": {**data, "path": str(beside)}} if exists and isinstance(data, dict) else tree
+def _with_paths_beside(tree: Any, file: Path) -> Any:
+    """The tree with relative paths of tables taken from the folder of their file, where they exist there."""
+    for section in ("data", "events"):
+        part = tree.get(section) if isinstance(tree, dict) else None
+        relative = part.get("path") if isinstance(part, dict) else None
+        if not isinstance(relative, str) or not relative or "://" in relative or "\0" in relative:
+            continue
+        beside = file.parent / relative
+        try:
+            exists = not Path(relative).is_absolute() and beside.exists()
+        except OSError:  # a name too long for the file system
+            exists = False
+        if exists and isinstance(part, dict):
+            tree = {**tree, section: {**part, "path": str(beside)}}
+    return tree
