@@ -22,6 +22,7 @@ class Entry:
 _SIMPLE = "Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., section 5.2"
 _ARIMA = "Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., chapters 9 and 10"
 _SEARCH = "Hyndman & Khandakar (2008), Journal of Statistical Software 27(3)"
+_SKLEARN = "Pedregosa et al. (2011), JMLR 12"
 _ABOUT = {
     "naive": ("The last value", _SIMPLE),
     "seasonal_naive": ("The value one season ago", _SIMPLE),
@@ -52,6 +53,22 @@ _ABOUT = {
         "Zou and Hastie (2005), J. R. Statist. Soc. B 67(2)",
     ),
     "lightgbm": ("LightGBM on lags, windows, calendar and covariates", "Ke et al. (2017), NeurIPS 30"),
+    "lasso_lars": (
+        "The lasso on the same columns, by least angle regression",
+        "Efron et al. (2004), Ann. Statist. 32(2)",
+    ),
+    "sgd": ("Linear regression on the same columns, by gradient descent", _SKLEARN),
+    "knn": ("The mean of the nearest rows of the same columns", _SKLEARN),
+    "decision_tree": ("One regression tree on the same columns", "Breiman et al. (1984), CART"),
+    "random_forest": ("A random forest on the same columns", "Breiman (2001), Machine Learning 45"),
+    "extra_trees": (
+        "Extremely randomised trees on the same columns",
+        "Geurts, Ernst & Wehenkel (2006), Machine Learning 63",
+    ),
+    "gradient_boosting": (
+        "Boosted trees of scikit-learn on the same columns",
+        "Friedman (2002), Comput. Statist. Data Anal. 38(4)",
+    ),
 }
 """Title and reference."""
 
@@ -86,6 +103,13 @@ _ROWS = (
     _row("prophet",          "prophet:Prophet",       10, "moderate", True),
     _row("elastic_net",      "regression:ElasticNet", 12, "cheap",    True),
     _row("lightgbm",         "regression:LightGBM",   12, "moderate", True),
+    _row("lasso_lars",       "sparse:LassoLars",      12, "cheap",    True),
+    _row("sgd",              "sparse:Sgd",            12, "cheap",    True),
+    _row("knn",              "neighbours:Knn",        12, "cheap",    True),
+    _row("decision_tree",    "forests:DecisionTree",  12, "cheap",    True),
+    _row("random_forest",    "forests:RandomForest",  12, "moderate", True),
+    _row("extra_trees",      "forests:ExtraTrees",    12, "moderate", True),
+    _row("gradient_boosting", "forests:GradientBoosting", 12, "moderate", True),
 )
 # fmt: on
 

@@ -23,5 +23,12 @@ LEARNER_NAMES: tuple[str, ...] = (
     "prophet",
     "elastic_net",
     "lightgbm",
+    "lasso_lars",
+    "sgd",
+    "knn",
+    "decision_tree",
+    "random_forest",
+    "extra_trees",
+    "gradient_boosting",
 )
 """Held equal to the table of learners by a test, since the configuration may not import learners."""
