@@ -18,6 +18,9 @@ EXACT_YEAR = {52: 365.25 / 7, 365: 365.25, 366: 365.25, 8760: 8766.0}
 MOST_WAVES = 10
 """Of seasons longer than a day of hours."""
 
+SMALLEST = 1e-20
+"""Errors below this share of the values are rounding."""
+
 
 def auto_order(season: int, length: int) -> int:
     """How many waves a season gets when the user does not say: more where it was seen more often."""
@@ -54,9 +57,8 @@ def validated_orders(y: Floats, at: Floats, periods: tuple[float, ...]) -> tuple
         errors = _nested_errors(y, base, block)
         size = base.shape[1] + 2.0 * np.arange(len(errors)) + 1
         room = count - size - 1
-        criterion = count * np.log(np.maximum(errors, 1e-12 * errors[0])) + 2 * size * count / np.maximum(
-            room, 1e-9
-        )
+        fit = count * np.log(np.maximum(errors, SMALLEST * float(y @ y)))
+        criterion = fit + 2 * size * count / np.maximum(room, 1e-9)
         order = int(np.argmin(np.where(room > 0, criterion, np.inf)))
         orders.append(order)
         base = np.hstack([base, block[:, : 2 * order]])
@@ -81,7 +83,8 @@ def _nested_errors(y: Floats, base: Floats, block: Floats) -> Floats:
 
 def _told_apart(y: Floats, table: Floats) -> float:
     """As how many independent values `y` counts, by what `table` leaves of it."""
-    left = y - table @ np.linalg.lstsq(table, y, rcond=None)[0]
+    directions = np.linalg.qr(table)[0]
+    left = y - directions @ (directions.T @ y)
     total = float(left @ left)
     near = float(left[1:] @ left[:-1]) / total if total > 1e-12 * float(y @ y) else 0.0
     r = min(max(near, 0.0), 0.95)

@@ -29,7 +29,7 @@ FEWEST_YEARS = 2
 """A holiday that the training part holds in fewer years has no column of its own."""
 
 PASSING = re.compile(
-    r" \((?:observed|estimated|observed, estimated|substituted from [^)]*|substitute day)\)$"
+    r" \((?:observed|estimated|observed, estimated|in lieu|substituted from [^)]*|substitute day)\)$"
 )
 """What the package adds to a name in some years only."""
 

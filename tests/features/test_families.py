@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-import datetime as dt
-
-import holidays as holiday_package
 import numpy as np
 import pytest
 
-from many_models.errors import LearnerError
 from many_models.features.base import Wishes
-from many_models.features.calendar import Calendar
 from many_models.features.covariates import Covariates
-from many_models.features.fourier import Fourier
-from many_models.features.holidays import Holidays
 from many_models.features.lags import Lags
 from many_models.features.rows import Rows
-from many_models.features.settings import FeatureSettings
 from many_models.features.trend import Trend
 from many_models.features.windows import Windows
 from many_models.panel.grid import Frequency, Grid
@@ -89,118 +81,6 @@ def test_nothing_after_the_cutoff_of_a_row_is_read():
             rows = rows_seen_from(series, targets, steps)
             late = Rows(rows.grid, rows.ordinals, rows.known_x, changed, rows.target, rows.cutoff, rows.level)
             assert np.array_equal(family.build(late)[row], before[row])
-
-
-@pytest.mark.parametrize(
-    ("alias", "kinds"),
-    [
-        ("D", {"month": "month", "day_of_week": "weekday", "day_of_month": "day"}),
-        ("h", {"day_of_week": "weekday", "hour": "hour"}),
-        ("15min", {"hour": "hour", "minute": "minute"}),
-        ("MS", {"month": "month"}),
-        ("W-THU", {"month": "month"}),
-    ],
-)
-def test_calendar_numbers_are_those_of_datetime(alias, kinds):
-    n = {"D": 1500, "h": 2000, "15min": 3000, "MS": 80, "W-THU": 220}[alias]
-    series = series_of(alias, n)
-    family = Calendar.decide(series, Wishes("tree"))
-    found = dict(zip(family.columns, family.build(Rows.past(series)).T, strict=True))
-    stamps = series.grid.wall(series.ordinals).astype("datetime64[us]").tolist()
-    for column, attribute in kinds.items():
-        read = [getattr(stamp, attribute) for stamp in stamps]
-        oracle = np.array([value() if callable(value) else value for value in read])
-        assert np.array_equal(found[column], oracle - (1 if attribute in ("month", "day") else 0))
-
-
-def test_calendar_fields_that_came_round_too_rarely_are_left_out():
-    assert "month" not in Calendar.decide(series_of("D", 400), Wishes("tree")).columns
-    assert "month" in Calendar.decide(series_of("D", 1200), Wishes("tree")).columns
-    assert Calendar.decide(series_of("YS", 30), Wishes("tree")) is None
-    assert (
-        Calendar.decide(series_of("D", 400), Wishes("tree", settings=FeatureSettings(calendar=False))) is None
-    )
-
-
-def test_an_integer_index_has_no_calendar_but_waves():
-    grid = Grid(Frequency.parse("h"), integer=True)
-    n = 400
-    series = Series(grid, 1, np.ones(n), np.ones(n, bool), np.empty((n, 0)), np.empty((n, 0)), np.empty(0))
-    wishes = Wishes("linear", season=24, settings=FeatureSettings(holidays=(("US", None),)))
-    assert Calendar.decide(series, wishes) is None
-    assert Holidays.decide(series, wishes) is None
-    assert Fourier.decide(series, wishes) is not None
-
-
-def test_indicators_leave_one_value_as_the_base():
-    series = series_of("D", 100)
-    family = Calendar.decide(series, Wishes("linear", settings=FeatureSettings(fourier=0)))
-    assert family.columns == tuple(f"day_of_week={d}" for d in range(1, 7))
-    table = family.build(Rows.past(series))
-    weekday = np.array(
-        [d.weekday() for d in series.grid.wall(series.ordinals).astype("datetime64[D]").tolist()]
-    )
-    assert np.array_equal(table, weekday[:, None] == np.arange(1, 7))
-
-
-@pytest.mark.parametrize(
-    ("alias", "label"),
-    [("D", "start"), ("W-SUN", "end"), ("W-THU", "start"), ("ME", "start"), ("MS", "start"), ("h", "start")],
-)
-def test_holidays_are_counted_inside_the_period(alias, label):
-    series = series_of(alias, {"h": 24 * 40}.get(alias, 120), label=label)
-    family = Holidays.decide(
-        series, Wishes("linear", settings=FeatureSettings(holidays=(("US", None), ("DE", "BY"))))
-    )
-    found = family.build(Rows.past(series))[
-        :, [i for i, c in enumerate(family.columns) if c.startswith("holiday_US")]
-    ]
-    calendar = holiday_package.country_holidays("US", years=range(2018, 2032))
-    starts, ends = series.grid.spans(series.ordinals)
-    for row, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
-        days, day = 0, start.date() - dt.timedelta(days=1)
-        while day <= end.date():
-            begin = dt.datetime.combine(day, dt.time())
-            inside = begin < end and begin + dt.timedelta(days=1) > start
-            days += inside and day in calendar
-            day += dt.timedelta(days=1)
-        assert found[row, 0] == days
-
-
-def test_the_days_around_a_holiday_have_columns_on_daily_series():
-    series = series_of("D", 366)
-    family = Holidays.decide(series, Wishes("tree", settings=FeatureSettings(holidays=(("US", None),))))
-    assert family.columns == ("holiday_US", "holiday_eve_US", "holiday_after_US")
-    day, eve, after = family.build(Rows.past(series)).T
-    assert np.array_equal(eve[:-1], day[1:])
-    assert np.array_equal(after[1:], day[:-1])
-
-
-def test_a_country_without_holidays_has_a_stable_code():
-    with pytest.raises(LearnerError) as caught:
-        Holidays.decide(
-            series_of("D", 50), Wishes("tree", settings=FeatureSettings(holidays=(("XX", None),)))
-        )
-    assert caught.value.code == "HOLIDAYS_UNKNOWN"
-
-
-def test_waves_repeat_after_their_period_and_are_not_doubled():
-    series = series_of("h", 24 * 7 * 4)
-    family = Fourier.decide(series, Wishes("linear", season=24))
-    assert len(set(family.columns)) == len(family.columns)
-    table = family.build(Rows.past(series))
-    assert table.shape[1] == len(family.columns)
-    np.testing.assert_allclose(table[168:], table[:-168], atol=1e-9)
-    assert np.linalg.matrix_rank(table) == table.shape[1]
-
-
-def test_fourier_zero_is_off_and_a_number_is_the_order():
-    series = series_of("MS", 60)
-    assert Fourier.decide(series, Wishes("linear", season=12, settings=FeatureSettings(fourier=0))) is None
-    assert (
-        len(Fourier.decide(series, Wishes("linear", season=12, settings=FeatureSettings(fourier=2))).columns)
-        == 4
-    )
 
 
 KNOWN = (

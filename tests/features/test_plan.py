@@ -34,7 +34,7 @@ def daily():
     )
 
 
-WISHES = Wishes("linear", season=7, reach=14, settings=FeatureSettings(holidays=(("US", "CA"),)))
+WISHES = Wishes("linear", season=7, reach=14, settings=FeatureSettings(stl=True, holidays=(("US", "CA"),)))
 
 
 def test_every_family_keeps_the_contract(daily):
@@ -47,7 +47,7 @@ def test_every_family_keeps_the_contract(daily):
 
 @pytest.mark.parametrize("style", ["linear", "tree"])
 def test_a_plan_survives_json_and_builds_the_same_columns(daily, style):
-    wishes = Wishes(style, season=7, reach=14, settings=FeatureSettings(holidays=(("US", "CA"),)))
+    wishes = Wishes(style, season=7, reach=14, settings=FeatureSettings(stl=True, holidays=(("US", "CA"),)))
     plan = FeaturePlan.decide(daily, wishes, EVERYTHING)
     again = FeaturePlan.from_dict(json.loads(json.dumps(plan.to_dict())))
     assert again == plan
