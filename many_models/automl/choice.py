@@ -14,13 +14,13 @@ from many_models.automl.combination import (
     beliefs,
     combined,
     greedy_weights,
-    relative_log_errors,
+    relative_errors,
     relative_weights,
     without_negligible,
 )
 from many_models.automl.evaluation import Folds, Trial
 from many_models.automl.prior import KindPrior
-from many_models.automl.scores import RANKS_ALIKE, Scores, fold_errors, geometric_mean
+from many_models.automl.scores import RANKS_ALIKE, Scores, fold_errors, score
 from many_models.learners.base import FitContext
 from many_models.learners.stacking import stacked_weights
 from many_models.panel.series import Bools, Floats
@@ -59,8 +59,10 @@ class _Field:
     ----------
     places : [K]
         Which of the usable trials they are, k of K.
-    relative : [k, F]
-        Their relative log errors.
+    errors : [k, F]
+        What their weights are made of.
+    squared
+        Whether squares are averaged over folds.
     judged : [k, F, H]
         The forecasts that the metric judges.
     believed : [3, k]
@@ -68,7 +70,8 @@ class _Field:
     """
 
     places: npt.NDArray[np.bool_]
-    relative: Floats
+    errors: Floats
+    squared: bool
     judged: Floats
     believed: Floats | None
     folds: Folds
@@ -85,7 +88,7 @@ class _Field:
         return weights
 
     def _among(self, kept: Bools) -> Floats:
-        relative = self.relative[:, kept]
+        relative = relative_errors(self.errors[:, kept], self.squared)
         learned = None
         if int(kept.sum()) >= FEWEST_TO_LEARN and len(relative) > 1:
             if self.combine == "greedy":
@@ -123,8 +126,18 @@ def choose(
 
     def field(places: Bools, most: int | None = None) -> _Field:
         believed = beliefs([n for n, p in zip(names, places, strict=True) if p], prior.candidates)
-        relative = relative_log_errors(scores.ranking[places])
-        return _Field(places, relative, judged[places], believed, folds, context, ranking, combine, most)
+        return _Field(
+            places,
+            scores.ranking[places],
+            scores.squared,
+            judged[places],
+            believed,
+            folds,
+            context,
+            ranking,
+            combine,
+            most,
+        )
 
     count = len(folds.cutoffs)
     every = np.ones(count, dtype=bool)
@@ -157,4 +170,4 @@ def _naive_wins(metric: str, folds: Folds, mean: Floats, median: Floats, context
     # Where naive is exact to the last bit, a rounding error is no defeat.
     noise = 1e-9 * float(np.nanmean(np.abs(folds.actual)))
     lost = bool((ours > naive + noise).all())
-    return lost and geometric_mean(ours) > GUARD_MARGIN * geometric_mean(naive)
+    return lost and score(ours, metric) > GUARD_MARGIN * score(naive, metric)

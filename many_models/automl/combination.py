@@ -39,6 +39,30 @@ NEAR_BEST = 0.05
 GREEDY_ROUNDS = 20
 
 
+def relative_errors(errors: Floats, squared: bool = False) -> Floats:
+    """Fold errors [K, F] relative to the median candidate of the fold: about the log of the ratio, finite.
+
+    Where squares are averaged over folds before the root is taken (`squared`), a fold counts as
+    much as its squares weigh; else every fold counts alike.
+    """
+    return _relative_squares(errors) if squared else relative_log_errors(errors)
+
+
+def _relative_squares(errors: Floats) -> Floats:
+    """Differences of squared fold errors in units of twice the least mean of a candidate [K, F].
+
+    Their mean over folds is, near the best, the log of a ratio of roots of mean squares. Of spare parts
+    many folds hold zeros alone: forecasts near zero are a thousand times better there, and in logs
+    such folds would decide.
+    """
+    squares = errors**2
+    least = float(squares.mean(axis=1).min()) if squares.size else 0.0
+    if not least > 0:
+        return relative_log_errors(errors)
+    relative: Floats = np.clip((squares - np.median(squares, axis=0)) / (2.0 * least), -LARGEST, LARGEST)
+    return relative
+
+
 def relative_log_errors(errors: Floats) -> Floats:
     """Log fold errors relative to the median candidate of the fold [K, F], finite.
 
@@ -72,7 +96,7 @@ def beliefs(names: Sequence[str], priors: Mapping[str, CandidatePrior]) -> Float
 
 
 def shrunken(relative: Floats, believed: Floats) -> Floats:
-    """Shrunken relative errors x̂ [K] from `relative_log_errors` [K, F] and `beliefs` [3, K].
+    """Shrunken relative errors x̂ [K] from `relative_errors` [K, F] and `beliefs` [3, K].
 
     x̂ = μ + λ (x̄ − μ) with λ = τ² / (τ² + σ² / folds), 0 without folds.
     """
@@ -92,6 +116,7 @@ def candidate_weights(
     priors: Mapping[str, CandidatePrior],
     values: int,
     combine: Combine = "auto",
+    squared: bool = False,
 ) -> Floats:
     """Weights [K], summing to one.
 
@@ -110,17 +135,16 @@ def candidate_weights(
         `best` gives everything to one; `mean` and `median` count all alike; `vote` weighs the
         best few by 1 / error, as their folds alone say. (`greedy` and `stack` are learned from
         forecasts, not from errors: `greedy_weights` and `learners.stacking`.)
+    squared
+        Whether squares are averaged over folds: see `relative_errors`.
     """
-    return relative_weights(relative_log_errors(errors), beliefs(names, priors), values, combine)
+    return relative_weights(relative_errors(errors, squared), beliefs(names, priors), values, combine)
 
 
 def relative_weights(
     relative: Floats, believed: Floats | None, values: int, combine: Combine = "auto"
 ) -> Floats:
-    """Weights [K] as `candidate_weights` gives them, from `relative_log_errors` [K, F] and `beliefs`.
-
-    What a fold says does not depend on the other folds: to leave one out, leave out its column.
-    """
+    """Weights [K] as `candidate_weights` gives them, from `relative_errors` [K, F] and `beliefs`."""
     count = len(relative)
     if combine in ("mean", "median") or count == 1:
         return np.full(count, 1.0 / count)

@@ -23,7 +23,7 @@ from many_models.automl.combination import Combine
 from many_models.automl.model import FORMAT_VERSION, KIND, SeriesModel
 from many_models.automl.prior import SPARSE_KIND, KindPrior, Prior
 from many_models.automl.rows import GroupRows, quantile_column, schemas
-from many_models.automl.scores import geometric_means
+from many_models.automl.scores import scores_of
 from many_models.automl.training import (
     SHORTEST,
     Bounds,
@@ -38,6 +38,7 @@ from many_models.learners.base import Deadline, FitContext
 from many_models.panel.events import EventTable
 from many_models.panel.findings import Finding, finding
 from many_models.panel.folds import cutoffs, least_training
+from many_models.panel.guardrails import Surroundings, guarded, mixed_scale
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared, PrepareSettings, demand_class, prepare
@@ -125,10 +126,11 @@ def train_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
     """The rows of one group as bytes: every series trained, every trouble of one series a row."""
     deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
     rows = GroupRows(task.layout, task.schemas)
+    shared = _shared(frame, task)
     for key, part in series_of(frame, task.layout):
         started = time.perf_counter()
         try:
-            _train_one(part, key, task, deadline, rows, started)
+            _train_one(part, key, task, deadline, rows, shared, started)
         except Exception as trouble:
             # The edge of one series: whatever went wrong is this series' row, and the others go on.
             rows.drop(key.values)
@@ -166,12 +168,10 @@ def cancel_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
 def check_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
     """The findings of a group's preparation; no model is touched."""
     rows = GroupRows(task.layout, task.schemas)
+    shared = _shared(frame, task)
     for key, part in series_of(frame, task.layout):
         prepared = prepare(part, key, task.layout, task.prepare_settings)
-        findings = [*prepared.findings, *_unknown_country(prepared, key, task.spec)]
-        if prepared.n_obs > 0 and _is_short(prepared, _cutoffs(prepared, task.spec), task.spec):
-            findings.append(_short(prepared, task.spec))
-        _add_findings(rows, key, findings)
+        _add_findings(rows, key, _guarded(prepared, key, part, task, shared))
     return rows.to_bytes()
 
 
@@ -186,20 +186,48 @@ def series_of(frame: pd.DataFrame, layout: Layout) -> Iterator[tuple[SeriesKey, 
         yield SeriesKey(names, tuple(cast("tuple[Any, ...]", values))), part
 
 
+def _shared(frame: pd.DataFrame, task: TrainTask) -> tuple[Finding, ...]:
+    """What was found in the panel, and in the group where several series share its model."""
+    alone = len(task.layout.group) == len(task.layout.keys)
+    return task.findings if alone else (*task.findings, *mixed_scale(frame, task.layout))
+
+
+def _guarded(
+    prepared: Prepared, key: SeriesKey, frame: pd.DataFrame, task: TrainTask, shared: tuple[Finding, ...]
+) -> list[Finding]:
+    """Everything that is found in a series before a model is touched, and what was looked at in vain."""
+    spec = task.spec
+    findings = [*prepared.findings, *_unknown_country(prepared, key, spec)]
+    at = _cutoffs(prepared, spec) if prepared.n_obs else ()
+    if prepared.n_obs and _is_short(prepared, at, spec):
+        findings.append(_short(prepared, spec))
+    looked = {"LEAKAGE": len(prepared.known)} if prepared.known else {}
+    if spec.features.holidays is not None and spec.features.holidays.column is not None:
+        looked["HOLIDAY_CALENDAR"] = 1
+    if len(task.layout.group) < len(task.layout.keys):
+        looked["SCALE"] = 1
+    fixed = spec.validation.folds != "auto"
+    around = Surroundings(spec.forecast.horizon, spec.forecast.gap, at, fixed, shared, looked)
+    return guarded(prepared, findings, frame, task.layout, around)
+
+
 def _train_one(
-    frame: pd.DataFrame, key: SeriesKey, task: TrainTask, deadline: Deadline, rows: GroupRows, started: float
+    frame: pd.DataFrame,
+    key: SeriesKey,
+    task: TrainTask,
+    deadline: Deadline,
+    rows: GroupRows,
+    shared: tuple[Finding, ...],
+    started: float,
 ) -> None:
     prepared = prepare(frame, key, task.layout, task.prepare_settings)
-    findings = [*prepared.findings, *_unknown_country(prepared, key, task.spec)]
+    findings = _guarded(prepared, key, frame, task, shared)
     if prepared.n_obs == 0:
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "NO_OBSERVATIONS", "", time.perf_counter() - started)
         return
     at = _cutoffs(prepared, task.spec)
-    short = _is_short(prepared, at, task.spec)
-    if short:
-        findings.append(_short(prepared, task.spec))
-    if short and task.spec.preparation.short == "drop":
+    if _is_short(prepared, at, task.spec) and task.spec.preparation.short == "drop":
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "TOO_SHORT", "", time.perf_counter() - started, prepared)
         return
@@ -559,6 +587,7 @@ def _add_leaderboard(rows: GroupRows, key: SeriesKey, trained: Trained) -> None:
     finite = [row[np.isfinite(row)] for row in logs]
     spread = [float(row.std()) if row.size > 1 else None for row in finite]
     usable = np.array([not t.failed.all() or t.failed.size == 0 for t in trials])
+    alone = scores_of(scores, trained.scores.metric)
     rows.add(
         "leaderboard",
         key.values,
@@ -570,7 +599,7 @@ def _add_leaderboard(rows: GroupRows, key: SeriesKey, trained: Trained) -> None:
                 *(json.dumps(dict(t.candidate.parameters), sort_keys=True) for t in trials),
                 json.dumps({"members": int(np.count_nonzero(trained.weights))}),
             ],
-            "score": _nullable([*np.where(usable, geometric_means(scores), np.nan).tolist(), trained.score]),
+            "score": _nullable([*np.where(usable, alone, np.nan).tolist(), trained.score]),
             "score_std": [*spread, None],
             "weight": [*(float(w) for w in trained.weights), None],
             "fit_seconds": [*(t.fit_seconds for t in trials), sum(t.fit_seconds for t in trials)],

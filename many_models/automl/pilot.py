@@ -20,7 +20,7 @@ import pandas as pd
 from many_models.automl.combination import (
     candidate_weights,
     combined,
-    relative_log_errors,
+    relative_errors,
     without_negligible,
 )
 from many_models.automl.group import TrainTask, study_series
@@ -61,6 +61,8 @@ class Study:
     actual : [F, H]
         NaN where not observed.
     scales : [F]
+    squared
+        Whether squares of the errors are averaged over folds.
     """
 
     kind: str
@@ -70,6 +72,7 @@ class Study:
     median: Floats
     actual: Floats
     scales: Floats
+    squared: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ def study_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
                 "median": np.array([t.median for t in trials]),
                 "actual": trained.folds.actual,
                 "scales": trained.folds.scale,
+                "squared": trained.scores.squared,
             }
         )
     return pack({"studies": found, "seconds": time.process_time() - started})
@@ -185,7 +189,7 @@ def candidate_priors(studies: Iterable[Study]) -> dict[str, CandidatePrior]:
     within: dict[str, list[float]] = {}
     counts: dict[str, list[int]] = {}
     for s in studies:
-        relative = relative_log_errors(s.errors)
+        relative = relative_errors(s.errors, s.squared)
         if relative.shape[1] < FEWEST_FOLDS:
             continue
         for name, row in zip(s.names, relative, strict=True):
@@ -240,7 +244,9 @@ def _held_out(study: Study, priors: Mapping[str, CandidatePrior]) -> tuple[Float
     for f in range(len(study.actual)):
         rest = np.delete(study.errors, f, axis=1)
         values = int(np.isfinite(np.delete(study.actual, f, axis=0)).sum())
-        weights = without_negligible(candidate_weights(rest, study.names, priors, values))
+        weights = without_negligible(
+            candidate_weights(rest, study.names, priors, values, squared=study.squared)
+        )
         median[f] = combined(study.median[:, f], weights)
         mean[f] = combined(study.mean[:, f], weights)
     return median, mean

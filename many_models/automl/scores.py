@@ -23,6 +23,10 @@ RANKS_ALIKE = {
 zero does not stop the choice."""
 
 
+SQUARED = ("rmse", "rmsse", "nrmse")
+"""Metrics whose root is taken after averaging, over folds too."""
+
+
 @dataclass(frozen=True)
 class Scores:
     """Fold errors of candidates [K, F] by the metric of the choice, and as they are reported.
@@ -43,6 +47,11 @@ class Scores:
     def judges(self) -> str:
         """What the metric judges: mean, median or quantiles."""
         return METRICS[self.metric].judges
+
+    @property
+    def squared(self) -> bool:
+        """Whether squares are averaged over folds before the root is taken."""
+        return self.metric in SQUARED
 
 
 def score_trials(trials: Sequence[Trial], folds: Folds, context: FitContext, metric: str) -> Scores:
@@ -79,23 +88,30 @@ def fold_errors(metric: str, folds: Folds, mean: Floats, median: Floats, context
     return np.asarray(chosen.loss(values), dtype=np.float64)
 
 
-def geometric_mean(errors: Floats) -> float:
-    """The geometric mean of fold errors [F], NaN left out; zeros count as a thousandth of the largest."""
-    return float(geometric_means(errors[None, :])[0])
+def score(errors: Floats, metric: str) -> float:
+    """One number for fold errors [F] by a metric: see `scores_of`."""
+    return float(scores_of(errors[None, :], metric)[0])
 
 
-def geometric_means(errors: Floats) -> Floats:
-    """The geometric mean of each row of fold errors [K, F] -> [K], as `geometric_mean` has it."""
+def scores_of(errors: Floats, metric: str) -> Floats:
+    """One number for each row of fold errors [K, F] -> [K], NaN left out; NaN where there is nothing else.
+
+    The root of the mean square for squared metrics; else the geometric mean, in which zeros count
+    as a thousandth of the largest.
+    """
     known = np.isfinite(errors)
     kept = np.where(known, errors, 0.0)
-    top = kept.max(axis=1, initial=0.0)
-    floor = np.where(top > 0, 1e-3 * top, 1.0)
-    logs = np.where(known, np.log(np.maximum(kept, floor[:, None])), 0.0)
     count = known.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        means: Floats = np.where(top > 0, np.exp(logs.sum(axis=1) / np.maximum(count, 1)), 0.0)
-    means[count == 0] = np.nan
-    return means
+    number = np.maximum(count, 1)
+    if metric in SQUARED:
+        found: Floats = np.sqrt((kept**2).sum(axis=1) / number)
+    else:
+        top = kept.max(axis=1, initial=0.0)
+        floor = np.where(top > 0, 1e-3 * top, 1.0)
+        logs = np.where(known, np.log(np.maximum(kept, floor[:, None])), 0.0)
+        found = np.where(top > 0, np.exp(logs.sum(axis=1) / number), 0.0)
+    found[count == 0] = np.nan
+    return found
 
 
 def naive_errors(folds: Folds, context: FitContext, metric: str) -> Floats:

@@ -26,7 +26,7 @@ from many_models.automl.evaluation import (
 from many_models.automl.intervals import bounded, earlier_sums, error_factor, recency_scale, step_quantiles
 from many_models.automl.model import Bands, Member, SeriesModel
 from many_models.automl.prior import KindPrior
-from many_models.automl.scores import Scores, fold_errors, geometric_mean, naive_errors, score_trials
+from many_models.automl.scores import Scores, fold_errors, naive_errors, score, score_trials, scores_of
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, Deadline, FitContext
 from many_models.metrics import METRICS
@@ -92,8 +92,10 @@ class Trained:
 
     @property
     def score(self) -> float:
-        """The combination's score: the geometric mean of its fold errors; NaN without folds."""
-        return float("nan") if self.backtest is None else geometric_mean(self.backtest.reported)
+        """The combination's score over its folds; NaN without folds."""
+        if self.backtest is None or self.scores is None:
+            return float("nan")
+        return score(self.backtest.reported, self.scores.metric)
 
     @property
     def skill(self) -> float:
@@ -197,7 +199,7 @@ def train_series(
     by_name = {m.candidate.name: m.weight for m in model.members}
     for i, trial in enumerate(trials):
         weights[i] = by_name.get(trial.candidate.name, 0.0)
-    naive = geometric_mean(naive_errors(folds, context, plan.metric))
+    naive = score(naive_errors(folds, context, plan.metric), plan.metric)
     backtest = _with_quantiles(chosen, folds, context, plan, model, prior, bounds) if cutoffs else None
     return Trained(model, folds, trials, weights, every, backtest, naive, tuple(findings))
 
@@ -383,17 +385,14 @@ def _score_findings(scores: Scores, usable: Sequence[Trial], chosen: Choice, kno
             found.append(finding("SCALE_ZERO", unscaled))
     uses = any(t.candidate.uses_known and w > 0 for t, w in zip(usable, chosen.weights, strict=True))
     if uses and scores.reported.size and not chosen.naive_wins:
-        free = [
-            geometric_mean(row)
-            for row, t in zip(scores.reported, usable, strict=True)
-            if not t.candidate.uses_known
-        ]
+        free = scores_of(scores.reported, scores.metric)[[not t.candidate.uses_known for t in usable]]
         best = min((s for s in free if np.isfinite(s)), default=float("nan"))
+        reached = score(chosen.reported, scores.metric)
         found.append(
             finding(
                 "PERFECT_FORESIGHT",
                 known,
-                message=f"folds used the realised covariates: score {geometric_mean(chosen.reported):.4g}; "
+                message=f"folds used the realised covariates: score {reached:.4g}; "
                 f"best candidate without them {best:.4g}",
             )
         )

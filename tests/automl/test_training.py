@@ -12,7 +12,7 @@ from many_models.automl.candidates import learner_names
 from many_models.automl.combination import candidate_weights, combined, without_negligible
 from many_models.automl.intervals import error_factor, recency_scale
 from many_models.automl.prior import CandidatePrior
-from many_models.automl.scores import geometric_mean
+from many_models.automl.scores import score, scores_of
 from many_models.automl.training import Bounds, train_fallback, train_series
 from many_models.bundle.container import pack
 from many_models.errors import LearnerError
@@ -266,9 +266,25 @@ def test_a_candidates_score_is_the_mean_over_steps_and_the_geometric_mean_over_f
             steps = np.abs(np.diff(y[:cut]))
             scale = np.mean(steps[np.isfinite(steps)])
             assert trained.scores.reported[k, f] == pytest.approx(error / scale)
-    assert geometric_mean(np.array([1.0, 4.0, np.nan])) == pytest.approx(2.0)
-    assert np.isnan(geometric_mean(np.array([np.nan])))
-    assert geometric_mean(np.zeros(3)) == 0.0
+    assert score(np.array([1.0, 4.0, np.nan]), "mase") == pytest.approx(2.0)
+    assert np.isnan(score(np.array([np.nan]), "mase"))
+    assert score(np.zeros(3), "mase") == 0.0
+
+
+def test_squared_errors_are_averaged_over_folds_before_the_root():
+    found = scores_of(np.array([[3.0, 4.0], [0.0, np.nan]]), "rmsse")
+    np.testing.assert_allclose(found, [np.sqrt(12.5), 0.0])
+
+
+def test_folds_of_zeros_do_not_decide_on_squared_errors(train, troubled):
+    """Nothing sold in three of four folds: forecasting the rate is better than forecasting zero."""
+    y = np.zeros(44)
+    y[[3, 9, 14, 29, 30, 31]] = (4, 3, 5, 9, 7, 8)
+    cuts = (24, 28, 32, 36)
+    troubled(nothing=dict.fromkeys(cuts, 0.0), rate=dict.fromkeys(cuts, 1.5))
+    trained = train(y, cuts, learners=("troubled",), metric="rmsse")
+    weights = {t.candidate.name: w for t, w in zip(trained.trials, trained.weights, strict=True)}
+    assert weights["rate"] > weights["nothing"]
 
 
 def test_a_scale_of_zero_leaves_scores_out_and_is_counted_and_the_choice_goes_on(train):
