@@ -18,15 +18,13 @@ import numpy as np
 from many_models.features.base import Style, Wishes
 from many_models.features.rows import Positions, Rows
 from many_models.features.settings import CovariateSettings, Steps, StepsByColumn
-from many_models.panel.series import Covariate, Floats, Series
+from many_models.panel.series import MOST_CATEGORIES, Covariate, Floats, Series
 
 Transform: TypeAlias = Literal["number", "log", "flag", "category"]
 Relation: TypeAlias = Literal["lag", "lead", "difference", "mean", "max"]
 
 WIDE = 0.5
 """Numbers are held within the trained range, widened by this share of it on both sides."""
-MOST_CATEGORIES = 20
-"""Categories with an indicator of their own, the most frequent ones; the rest share the base."""
 MOST_PRODUCTS = 8
 """Products that `auto` makes."""
 
@@ -157,20 +155,22 @@ class Covariates:
         singles = tuple(
             column
             for source, covariate in enumerate(series.known)
-            if covariate.origin == "own"  # of the siblings: the family `context` reads these
+            if covariate.origin in ("own", "missing")  # the family `context` reads the siblings'
             for column in columns_of(
                 covariate, source, series.known_x[:, source], wishes.style, settings.log is not False
             )
         )
         if not singles:
             return None
-        names = [series.known[column.source].name for column in singles]
+        # Flags of missing values come last; nothing is made of them.
+        own = [column for column in singles if series.known[column.source].origin == "own"]
+        names = [series.known[column.source].name for column in own]
         if settings.interactions is not None:
             products = _products_of(names, settings.interactions)
         else:
-            products = _usual_products(singles) if wishes.style == "linear" else ()
+            products = _usual_products(own) if wishes.style == "linear" else ()
         rows = Rows.past(series)
-        wanted = _wanted(singles, names, settings)
+        wanted = _wanted(own, names, settings)
         derived = (_fitted(each, singles[each.base], rows) for each in wanted)
         return cls(singles, products, tuple(each for each in derived if each is not None))
 
@@ -259,7 +259,7 @@ def _number(name: str, source: int, low: float, high: float, log: bool) -> Colum
     return Column(name, source, "number", low - margin, high + margin)
 
 
-def _usual_products(singles: tuple[Column, ...]) -> tuple[tuple[int, int], ...]:
+def _usual_products(singles: list[Column]) -> tuple[tuple[int, int], ...]:
     """Numbers with flags, then flags with flags: what a promotion does to a price's effect."""
     flags = [i for i, column in enumerate(singles) if column.transform == "flag"]
     numbers = [i for i, column in enumerate(singles) if column.transform in ("number", "log")]
@@ -284,7 +284,7 @@ def _steps_for(wish: StepsByColumn, name: str) -> Steps:
     return next((steps for column, steps in wish if column in (None, name)), ())
 
 
-def _wanted(singles: tuple[Column, ...], names: list[str], settings: CovariateSettings) -> Iterator[Derived]:
+def _wanted(singles: list[Column], names: list[str], settings: CovariateSettings) -> Iterator[Derived]:
     """What the configuration asks of each column, as far as the column allows it."""
     for base, (column, name) in enumerate(zip(singles, names, strict=True)):
         for steps in _steps_for(settings.lags, name):

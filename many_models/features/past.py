@@ -93,7 +93,7 @@ class Past:
         sources: list[Column] = []
         readings: list[Reading] = []
         for source, covariate in enumerate(series.past):
-            delay = dict(settings.delays).get(covariate.name, 0)
+            delay = dict(settings.delays).get(covariate.source, 0)
             # What is not published yet must not even tell the range of the values.
             value = series.past_x[: max(0, len(series) - delay), source]
             room = len(series) // 2 - wishes.reach - delay

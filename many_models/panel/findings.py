@@ -122,6 +122,18 @@ CODES: dict[str, Code] = {
         "",
     ),
     "CLOSED": Code("info", "done", "{count} periods are closed: forecast 0, not fitted, not scored", ""),
+    "MASK_DOUBTFUL": Code(
+        "warning",
+        "alerted",
+        "{count} rows are masked, most of them or with sales as high as on other days",
+        "check data.mask: it marks rows where no demand could be observed",
+    ),
+    "CLOSED_WITH_SALES": Code(
+        "warning",
+        "alerted",
+        "{count} rows are closed and their target is not 0",
+        "check data.closed: forecasts are 0 there",
+    ),
     "NO_OBSERVATIONS": Code(
         "error",
         "alerted",
@@ -175,6 +187,19 @@ CODES: dict[str, Code] = {
         "{count} observed values are 0 among sales: the squared scaled error judges this series",
         "consider forecasting a coarser period, or totals",
     ),
+    "LUMPY": Code(
+        "info",
+        "alerted",
+        "{count} observed values are 0 among sales of very different size: the squared scaled error judges "
+        "this series",
+        "consider forecasting a coarser period, or totals",
+    ),
+    "NEWBORN": Code(
+        "info",
+        "alerted",
+        "only {count} observed values, fewer than two seasons: no season is learned from them",
+        "one model for several series (data.group) can lend it one",
+    ),
     "SHORT": Code(
         "info",
         "alerted",
@@ -192,6 +217,24 @@ CODES: dict[str, Code] = {
         "alerted",
         "{count} values lie far outside what their neighbours and season suggest; they were left as they are",
         "check these values, or mask them (data.mask)",
+    ),
+    "LEVEL_SHIFT": Code(
+        "info",
+        "alerted",
+        "the level changes for good within a few periods, {count} periods before the end; nothing was changed",
+        "start the history after it, or give the reason as a known covariate",
+    ),
+    "UNPREDICTABLE": Code(
+        "info",
+        "alerted",
+        "{count} values without trend, season or memory: by themselves nothing but noise",
+        "known covariates may explain them; else expect no more than the level",
+    ),
+    "TARGET_DRIFT": Code(
+        "info",
+        "alerted",
+        "the last {count} values hardly share the range or the spread of those before",
+        "look at what changed; older history may mislead",
     ),
     "OUTLIERS_CAPPED": Code(
         "info",
@@ -214,7 +257,42 @@ CODES: dict[str, Code] = {
         "warning", "done", "{count} infinite covariate values were read as missing", "correct these values"
     ),
     "CATEGORY_UNSEEN": Code(
-        "warning", "alerted", "{count} future covariate values are categories that the history never had", ""
+        "warning",
+        "alerted",
+        "{count} future covariate values are categories that the history never had; they are read as none "
+        "of those that it had",
+        "check their spelling",
+    ),
+    "HIGH_CARDINALITY": Code(
+        "warning",
+        "alerted",
+        "{count} category columns have more than 20 values, or more than 5 that come fewer than 3 times on "
+        "average: the 20 most frequent that came twice have a column each, the others share one meaning",
+        "group the values, or leave the column out if it is an identifier",
+    ),
+    "COVARIATE_DRIFT": Code(
+        "info",
+        "alerted",
+        "{count} known covariates are, in the last part or in the horizon, where the history never was",
+        "models extrapolate there: check these columns",
+    ),
+    "COVARIATE_ABSENT_AHEAD": Code(
+        "info",
+        "alerted",
+        "{count} known covariates have no value after the last target: a model without them answers",
+        "give them with the rows to forecast, or list them under data.past",
+    ),
+    "LEAKAGE_SUSPECT": Code(
+        "warning",
+        "done",
+        "{count} known covariates tell the target of their own row and were left out",
+        "list under data.keep what is truly known ahead; else take them out of data.known",
+    ),
+    "LEAKAGE_KEPT": Code(
+        "warning",
+        "alerted",
+        "{count} known covariates tell the target of their own row and are used all the same (data.keep)",
+        "be sure that they are known ahead: every score is worthless otherwise",
     ),
     "STATIC_VARIES": Code(
         "warning",
@@ -227,6 +305,25 @@ CODES: dict[str, Code] = {
         "alerted",
         "{count} values of the column of countries have no holidays that are known; the series goes without",
         "write a two-letter country code, with a subdivision where wanted: US, DE-BY",
+    ),
+    # -- validation and scale -----------------------------------------------
+    "FEW_FOLDS": Code(
+        "info",
+        "alerted",
+        "the history carries only {count} folds: the choice between candidates rests on little",
+        "give more history, or a shorter horizon",
+    ),
+    "MIXED_SCALE": Code(
+        "info",
+        "alerted",
+        "{count} series share a model, and their levels lie more than a factor of 1,000 apart",
+        "group series of like size (data.group)",
+    ),
+    "MEMORY_LARGE": Code(
+        "warning",
+        "alerted",
+        "the features of a group take about {count} MB",
+        "fewer lags, windows and covariates, or smaller groups (data.group)",
     ),
     # -- forecasting --------------------------------------------------------
     "NAIVE_WINS": Code(

@@ -35,7 +35,7 @@ from many_models.panel.regular import (
     rule_problem,
     shares_as_numbers,
 )
-from many_models.panel.series import Bools, Covariate, Floats, Future, Series
+from many_models.panel.series import MOST_CATEGORIES, UNSEEN, Bools, Covariate, Floats, Future, Series
 from many_models.panel.zones import DAY_US, from_wall, to_wall, wall_trouble
 
 __all__ = [
@@ -61,6 +61,9 @@ LONGEST = 5_000_000
 
 _MOSTLY_ABSENT = 0.2
 _ENOUGH_TO_ASK = 10
+_FEW_CATEGORIES = 5
+_ROWS_EACH = 3
+"""A category that came less often tells a model nothing; so few categories are never too many."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,8 @@ class PrepareSettings:
         Whether they are capped in training parts.
     pad
         Horizon and gap of the fold that a short history is padded for; None: it is left as it is.
+    was_missing
+        Whether covariates get a flag that says where they were missing.
     panel_frequency
         Alias of the panel's usual frequency; None is not known.
     panel_end
@@ -101,6 +106,7 @@ class PrepareSettings:
     aggregate_columns: Mapping[str, str] = field(default_factory=dict)
     cap: bool = False
     pad: tuple[int, int] | None = None
+    was_missing: bool = False
 
     @classmethod
     def of(
@@ -130,6 +136,7 @@ class PrepareSettings:
             {} if rules == "auto" else rules,
             preparation.outliers == "cap",
             (forecast.horizon, forecast.gap) if pads else None,
+            spec.features.was_missing,
         )
 
     def fill(self, column: str, target: bool = False) -> Fill:
@@ -343,7 +350,7 @@ def _coded_until(
         kept = places < n
         names = tuple(name for name, keep in zip(columns[j].categories, kept, strict=True) if keep)
         coded[j] = Covariate(columns[j].name, "category", names)
-        changes[j] = np.where(kept, np.cumsum(kept) - 1.0, np.nan)
+        changes[j] = np.where(kept, np.cumsum(kept) - 1.0, UNSEEN)
     return tuple(coded), tuple(changes)
 
 
@@ -353,8 +360,8 @@ def _recoded(values: Floats, changes: tuple[Floats | None, ...]) -> Floats:
     result = values.copy()
     for j, change in enumerate(changes):
         if change is not None:
-            rows = np.flatnonzero(np.isfinite(values[:, j]))
-            result[rows, j] = change[values[rows, j].astype(np.int64)] if len(change) else np.nan
+            rows = np.flatnonzero(values[:, j] >= 0)  # neither missing nor unseen
+            result[rows, j] = change[values[rows, j].astype(np.int64)]
     return result
 
 
@@ -598,15 +605,28 @@ def _placed(
     known_x, known, unseen = _columns(x, layout, "known", categories, length, settings)
     past_x, past, _ = _columns(x[:length], layout, "past", categories, length, settings)
     static_x, static, varying = _statics(rows.x, layout, categories)
+    notes += _cardinality_notes((*known, *past), length)
     known_fills = tuple(settings.fill(column.name) for column in known)
     past_fills = tuple(settings.fill(column.name) for column in past)
     notes += _covariate_notes(
         [(known_x[:length], known, known_fills), (past_x, past, past_fills)], len(np.unique(place[inside]))
     )
+    if settings.was_missing:
+        known_x, known, known_fills = _with_flags(known_x, known, known_fills)
+        past_x, past, past_fills = _with_flags(past_x, past, past_fills)
     if unseen:
         notes.append(finding("CATEGORY_UNSEEN", unseen))
     if varying:
         notes.append(finding("STATIC_VARIES", varying))
+    if varying and journal is not None:
+        for j in layout.role("static"):
+            seen = np.flatnonzero(np.isfinite(rows.x[:, j]))
+            value = rows.x[seen, j]
+            other, name = seen[value != value[:1]], layout.covariates[j].name
+            texts = categories.get(j, ())
+            journal.add(
+                "dropped", "STATIC_VARIES", name, rows.t[other], rows.x[other, j], value[:1].sum(), texts
+            )
     front = np.zeros(padded, dtype=bool)
     return Prepared(
         key,
@@ -813,13 +833,43 @@ def _columns(
         texts = {categories[place][i] for i in present}
         constant = settings.fill(name).constant
         names = tuple(sorted(texts | ({constant} if isinstance(constant, str) else set())))
-        change = np.full(len(categories[place]), np.nan)
+        change = np.full(len(categories[place]), UNSEEN)
         change[present] = [names.index(categories[place][i]) for i in present]
         rows = np.flatnonzero(np.isfinite(codes))
-        values[rows, j] = change[codes[rows].astype(np.int64)] if len(change) else np.nan
-        unseen += int(np.isnan(values[rows, j]).sum())
+        values[rows, j] = change[codes[rows].astype(np.int64)]
+        unseen += int((values[rows, j] == UNSEEN).sum())
         columns.append(Covariate(name, "category", names))
     return values, tuple(columns), unseen
+
+
+def _with_flags(
+    values: Floats, columns: tuple[Covariate, ...], fills: tuple[Fill, ...]
+) -> tuple[Floats, tuple[Covariate, ...], tuple[Fill, ...]]:
+    """The columns of a role with one more for each own column, whether it has holes or not: 1 where it has.
+
+    All series of a run, and newer rows of one of them, have the same columns.
+    """
+    own = [j for j, column in enumerate(columns) if column.origin == "own"]
+    flags = np.isnan(values[:, own]).astype(np.float64)
+    more = tuple(Covariate.was_missing(columns[j].name) for j in own)
+    return np.concatenate([values, flags], axis=1), (*columns, *more), (*fills, *(AUTO for _ in own))
+
+
+def _cardinality_notes(columns: tuple[Covariate, ...], length: int) -> list[Finding]:
+    """Category columns with more values than a history of that length can tell apart."""
+    many = [
+        f"{column.name} {len(column.categories)}"
+        for column in columns
+        if len(column.categories) > MOST_CATEGORIES
+        or (len(column.categories) > _FEW_CATEGORIES and _ROWS_EACH * len(column.categories) > length)
+    ]
+    if not many:
+        return []
+    text = (
+        f"{len(many)} category columns have very many values in {length} periods ({', '.join(many)}); the "
+        f"{MOST_CATEGORIES} most frequent that came twice have a column each, the others share one meaning"
+    )
+    return [finding("HIGH_CARDINALITY", len(many), message=text)]
 
 
 def _of_siblings(name: str, values: Floats, length: int) -> Covariate:
@@ -862,7 +912,7 @@ class FutureRows:
     reason : [n]
         Why a row cannot be forecast (`NOT_AFTER_HISTORY`, `OFF_GRID`, `REPEATED`), or None.
     known_x : [n, K]
-        Known covariates; NaN where missing or a category that was never seen.
+        Known covariates; NaN where missing.
     """
 
     ordinals: Ints
@@ -897,13 +947,20 @@ def future_rows(
         for on, ordinal, again in zip(fits, ordinals, repeated, strict=True)
     )
     values = np.empty((len(t), len(known)))
-    for j, (place, covariate) in enumerate(zip(layout.role("known"), known, strict=True)):
+    places = {layout.covariates[place].name: place for place in layout.role("known")}
+    for j, covariate in enumerate(known):
+        place = places[covariate.source]
         column = frame[layout.covariate_names[place]]
         if covariate.origin == "alone":
             values[:, j] = 0.0
+        elif covariate.origin == "missing":
+            values[:, j] = column.isna()
         elif covariate.kind == "category":
             codes = {text: float(code) for code, text in enumerate(covariate.categories)}
-            values[:, j] = [codes.get(text, np.nan) for text in column.to_numpy(dtype=object)]
+            told = column.notna().to_numpy()
+            texts = column.to_numpy(dtype=object)[told]
+            values[:, j] = np.nan
+            values[told, j] = [codes.get(text, UNSEEN) for text in texts]
         else:
             values[:, j] = column.to_numpy(dtype=np.float64)
     return FutureRows(ordinals, reason, values)

@@ -18,24 +18,41 @@ Floats: TypeAlias = npt.NDArray[np.float64]
 Bools: TypeAlias = npt.NDArray[np.bool_]
 
 
+UNSEEN = -1.0
+"""The code of a category that the training part never had: it is there, but none of those that are known."""
+MOST_CATEGORIES = 20
+"""Categories that have a column of their own, the most frequent ones."""
+
+
 @dataclass(frozen=True)
 class Covariate:
     """Name and kind of one covariate column.
 
     Values stand in float64 arrays: numbers as they are, booleans as 0/1, categories as
-    the position in `categories` (sorted); NaN is missing, also for a category never seen.
+    the position in `categories` (sorted), `UNSEEN` for one that is not among them; NaN is missing.
 
     Attributes
     ----------
     origin
         `own`: a column of the series' own rows. `siblings`: computed from the rows of its siblings
         (`data.context`). `alone`: such a column of a series that never had a sibling, always 0.
+        `missing`: 1 where another column was missing (`features.was_missing`).
     """
 
     name: str
     kind: Literal["number", "boolean", "category"] = "number"
     categories: tuple[str, ...] = ()
-    origin: Literal["own", "siblings", "alone"] = "own"
+    origin: Literal["own", "siblings", "alone", "missing"] = "own"
+
+    @classmethod
+    def was_missing(cls, column: str) -> Covariate:
+        """The flag of a column: 1 where it was missing."""
+        return cls(f"was_missing({column})", "boolean", origin="missing")
+
+    @property
+    def source(self) -> str:
+        """The column of the table that this one was made from."""
+        return self.name.removeprefix("was_missing(")[:-1] if self.origin == "missing" else self.name
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from many_models.panel.extension import extended
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import PrepareSettings, future_rows, prepare
-from many_models.panel.series import Bools, Floats, Future
+from many_models.panel.series import UNSEEN, Bools, Floats, Future
 from many_models.runs.tables import Rows, rows_of
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ class Scorer:
 
 
 def _recoded(values: Floats, there: Sequence[Any], wanted: Sequence[Any]) -> Floats:
-    """Category codes [T, K] of one coding in the terms of another; unknown categories are missing.
+    """Category codes [T, K] of one coding in the terms of another.
 
     A context column of rows that came without any sibling is missing, where the model knows siblings.
     """
@@ -332,8 +332,8 @@ def _recoded(values: Floats, there: Sequence[Any], wanted: Sequence[Any]) -> Flo
         if want.kind != "category" or have.categories == want.categories:
             continue
         place = {text: float(i) for i, text in enumerate(want.categories)}
-        table = np.array([place.get(text, np.nan) for text in have.categories] or [np.nan])
-        seen = np.isfinite(values[:, j])
+        table = np.array([place.get(text, UNSEEN) for text in have.categories] or [UNSEEN])
+        seen = values[:, j] >= 0
         result[seen, j] = table[values[seen, j].astype(np.int64)]
     return result
 

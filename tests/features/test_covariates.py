@@ -1,4 +1,4 @@
-"""Known covariates: derived columns against plain loops, what a row may read, and what happens at the edges."""
+"""Known covariates: derived columns against plain loops, what a row may read, and the edges."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from hypothesis import strategies as st
 
 from many_models.bundle.container import pack, unpack
 from many_models.features.base import Wishes
-from many_models.features.covariates import MOST_CATEGORIES, Covariates
+from many_models.features.covariates import Covariates
 from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Rows
 from many_models.features.settings import CovariateSettings, FeatureSettings
 from many_models.learners.base import FitContext
 from many_models.learners.regression import ElasticNet, LightGBM
 from many_models.panel.grid import Frequency, Grid
-from many_models.panel.series import Covariate, Future, Series
+from many_models.panel.series import MOST_CATEGORIES, UNSEEN, Covariate, Future, Series
 
 COLUMNS = (
     Covariate("price"),
@@ -231,12 +231,27 @@ def test_a_category_that_was_never_seen_has_no_indicator():
     series, future = panel()
     family = Covariates.decide(series, wishes("linear", CovariateSettings(lags=(("shelf", (1,)),))))
     strange = future.known_x.copy()
-    strange[:, 2] = -1.0
+    strange[:, 2] = UNSEEN
     rows = Rows.future(replace(future, known_x=strange), series.y[-1:], series.end, series.known_x[-1:])
     built = family.build(rows)
     own = [i for i, name in enumerate(family.columns) if "shelf" in name]
     assert np.isfinite(built).all()
     assert not built[1:, own].any()
+
+
+def test_a_flag_of_missing_values_is_a_column_and_nothing_is_made_of_it():
+    series, _ = panel()
+    flag = (np.arange(60) % 7 == 0).astype(float)
+    flagged = replace(
+        series,
+        known_x=np.column_stack([series.known_x, flag]),
+        known=(*series.known, Covariate.was_missing("price")),
+    )
+    for style in ("linear", "tree"):
+        names = Covariates.decide(flagged, wishes(style)).columns
+        assert [name for name in names if "was_missing" in name] == ["was_missing(price)"]
+        plain = Covariates.decide(series, wishes(style)).columns
+        assert [name for name in names if "was_missing" not in name] == list(plain)
 
 
 def test_the_rarest_of_very_many_categories_share_the_base(make_series):

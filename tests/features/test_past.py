@@ -19,7 +19,7 @@ from many_models.features.settings import CovariateSettings, FeatureSettings
 from many_models.learners.base import FitContext
 from many_models.learners.regression import ElasticNet, LightGBM
 from many_models.panel.grid import Frequency, Grid
-from many_models.panel.series import Covariate, Future, Series
+from many_models.panel.series import UNSEEN, Covariate, Future, Series
 
 COLUMNS = (
     Covariate("visits"),
@@ -175,7 +175,7 @@ def test_a_category_that_was_never_seen_and_a_constant_column_say_nothing():
     table[:, 1] = 1.0
     family = Past.decide(replace(series, past_x=table), wishes())
     assert not any("strike" in name for name in family.columns)
-    table[-7:, 2] = -1.0
+    table[-7:, 2] = UNSEEN
     built = family.build(
         Rows.future(
             Future(series.grid, series.end + 1 + np.arange(3), np.empty((3, 0))),
@@ -184,6 +184,19 @@ def test_a_category_that_was_never_seen_and_a_constant_column_say_nothing():
     )  # fmt: skip
     mood = [i for i, name in enumerate(family.columns) if name.startswith("mood") and "/" not in name]
     assert not built[:, mood].any()
+
+
+def test_a_flag_of_missing_values_is_published_with_its_column():
+    series = panel()
+    flag = (np.arange(120) % 5 == 0).astype(float)
+    flagged = replace(
+        series,
+        past_x=np.column_stack([series.past_x, flag]),
+        past=(*series.past, Covariate.was_missing("visits")),
+    )
+    family = Past.decide(flagged, wishes())
+    delays = {reading.name.rpartition("-")[0]: reading.delay for reading in family.readings}
+    assert delays["was_missing(visits)"] == delays["visits"] == 3
 
 
 def test_the_configuration_decides_and_null_reads_nothing():

@@ -12,6 +12,7 @@ from many_models.panel.folds import cutoffs
 from many_models.panel.keys import KeyColumn, SeriesKey
 from many_models.panel.layout import CovariateColumn, Layout, TimeColumn, decide_layout
 from many_models.panel.preparation import PrepareSettings, demand_class, future_rows, prepare
+from many_models.panel.series import UNSEEN
 
 KEY = SeriesKey(("store",), ("a",))
 
@@ -412,16 +413,61 @@ def test_categories_are_those_of_the_training_part():
     assert early.known[1].categories == ("a", "b")
     assert early.known_x[:, 1].tolist() == [1.0, 0.0]
     # "c" was never seen before this cutoff
-    np.testing.assert_array_equal(prepared.future(2, 3).known_x[:, 1], [0.0, np.nan, 1.0])
+    np.testing.assert_array_equal(prepared.future(2, 3).known_x[:, 1], [0.0, UNSEEN, 1.0])
 
 
-def test_category_only_seen_ahead_is_missing_and_told():
+def test_category_only_seen_ahead_is_none_of_those_known_and_told():
     columns = covariates(6)
     columns["x1"] = np.array(["a", "a", "b", "b", "z", "a"], dtype=object)
     prepared = run(days(6), [1, 2, 3, 4, np.nan, np.nan], COVARIATES, columns)
     assert prepared.known[1].categories == ("a", "b")
     assert counts(prepared)["CATEGORY_UNSEEN"] == 1
-    np.testing.assert_array_equal(prepared.future(4, 2).known_x[:, 1], [np.nan, 0.0])
+    np.testing.assert_array_equal(prepared.future(4, 2).known_x[:, 1], [UNSEEN, 0.0])
+
+
+def test_a_category_column_with_very_many_values_is_told_and_a_usual_one_is_not():
+    def told(codes):
+        columns = covariates(len(codes)) | {"x1": np.array([f"c{i}" for i in codes], dtype=object)}
+        prepared = run(days(len(codes)), np.arange(float(len(codes))), COVARIATES, columns)
+        return next((f.message for f in prepared.findings if f.code == "HIGH_CARDINALITY"), None)
+
+    assert "town 21" in told(np.arange(210) % 21)
+    assert told(np.arange(200) % 20) is None
+    assert "town 12" in told(np.arange(24) % 12)
+    assert told(np.arange(12) % 5) is None
+
+
+def test_flags_say_where_covariates_were_missing_in_past_and_future():
+    columns = covariates(10)
+    columns["x0"][[2, 5]] = np.nan
+    columns["x2"][3] = np.nan
+    rows = np.delete(np.arange(10), 6)
+    columns = {name: values[rows] for name, values in columns.items()}
+    y = np.r_[np.arange(8.0), np.nan, np.nan][rows]
+    prepared = run(days(10)[rows], y, COVARIATES, columns, was_missing=True)
+    flags = ["was_missing(price)", "was_missing(town)"]
+    assert [c.name for c in prepared.known] == ["price", "town", *flags]
+    assert [c.source for c in prepared.known] == ["price", "town", "price", "town"]
+    series = prepared.train(8)
+    np.testing.assert_array_equal(series.known_x[:, 2], [0, 0, 1, 0, 0, 1, 1, 0])
+    np.testing.assert_array_equal(series.past_x[:, 1], [0, 0, 0, 1, 0, 0, 1, 0])
+    # a fold's horizon has them too, a training part no more than its own
+    np.testing.assert_array_equal(prepared.train(3).known_x[:, 2], [0, 0, 1])
+    np.testing.assert_array_equal(prepared.future(4, 3).known_x[:, 2], [0, 1, 1])
+    assert run(days(10)[rows], y, COVARIATES, columns).known == prepared.known[:2]
+
+
+def test_asked_rows_have_the_flags_of_the_model():
+    prepared = run(days(8), np.arange(8.0), COVARIATES, covariates(8), was_missing=True)
+    columns = covariates(2) | {"x0": np.array([np.nan, 1.0])}
+    rows = future_rows(
+        frame(days(10)[8:], np.full(2, np.nan), **columns),
+        prepared.end,
+        prepared.grid,
+        prepared.known,
+        COVARIATES,
+    )
+    np.testing.assert_array_equal(rows.known_x, [[np.nan, 1, 1, 0], [1, 0, 0, 0]])
 
 
 def test_static_covariate_that_varies_keeps_its_first_value():
@@ -532,7 +578,7 @@ def test_future_rows_are_answered_one_by_one():
     future, places = rows.future(prepared.grid)
     assert places.tolist() == [3, 0]
     assert (future.ordinals - prepared.end).tolist() == [1, 2]
-    np.testing.assert_array_equal(future.known_x, [[3.0, np.nan], [0.0, 0.0]])
+    np.testing.assert_array_equal(future.known_x, [[3.0, UNSEEN], [0.0, 0.0]])
 
 
 def test_rows_are_put_on_the_grid_of_a_fitted_model():
