@@ -196,7 +196,7 @@ class ForestStack:
 
     Attributes
     ----------
-    root : [T, S]
+    root : [S, T]
         The first node of each tree of each forest.
     child : [2 nodes]
         Right and left child of each node; a leaf is its own child.
@@ -215,24 +215,27 @@ class ForestStack:
         flat, width = np.ascontiguousarray(x).reshape(-1), x.shape[1]
         if width == 0:
             flat, width = np.zeros(len(x)), 1
-        row = np.arange(len(x)) * width
+        row = np.arange(len(x))[:, None] * width
+        holes = bool(np.isnan(flat).any())
         node = self.root
         for _ in range(self.depth):
-            seen = flat[self.feature[node] + row]
-            goes_left = (seen <= self.threshold[node]) | (np.isnan(seen) & self.left_if_nan[node])
-            node = self.child[2 * node + goes_left]
+            seen = flat.take(self.feature.take(node) + row)
+            goes_left = seen <= self.threshold.take(node)
+            if holes:
+                goes_left |= np.isnan(seen) & self.left_if_nan.take(node)
+            node = self.child.take(2 * node + goes_left)
         # One tree after another, so that leaves of nothing at the end change no bit.
-        return np.asarray(np.cumsum(self.value[node], axis=0)[-1])
+        return np.asarray(np.cumsum(self.value.take(node), axis=1)[:, -1])
 
 
 def _stack(tables: list[_Table]) -> ForestStack:
     sizes = [len(table.feature) for table in tables]
     total, most = sum(sizes), max(1, *(len(table.root) for table in tables))
-    root = np.full((most, len(tables)), total, dtype=np.int64)
+    root = np.full((len(tables), most), total, dtype=np.int64)
     child = np.full(2 * (total + 1), total, dtype=np.int64)
     begin = 0
-    for column, (table, size) in enumerate(zip(tables, sizes, strict=True)):
-        root[: len(table.root), column] = table.root + begin
+    for row, (table, size) in enumerate(zip(tables, sizes, strict=True)):
+        root[row, : len(table.root)] = table.root + begin
         child[2 * begin : 2 * (begin + size) : 2] = table.right + begin
         child[2 * begin + 1 : 2 * (begin + size) : 2] = table.left + begin
         begin += size
