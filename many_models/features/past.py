@@ -11,6 +11,7 @@ from many_models.features.base import Wishes
 from many_models.features.covariates import Column, columns_of
 from many_models.features.lags import known_position
 from many_models.features.rows import Positions, Rows
+from many_models.features.settings import CovariateSettings
 from many_models.panel.series import Floats, Series
 
 
@@ -147,6 +148,13 @@ class Past:
             for name, column, lag, width, delay, neutral in data["readings"]
         )
         return cls(sources, readings)
+
+
+def reads_past(series: Series, settings: CovariateSettings | None) -> bool:
+    """Whether there is a past-only covariate that varies, and something of it is asked for."""
+    if settings is None or not len(series.past_x) or (settings.past_lags, settings.past_windows) == ((), ()):
+        return False
+    return bool((series.past_x != series.past_x[0]).any())
 
 
 def _fitted(reading: Reading, column: Column, rows: Rows) -> Reading | None:

@@ -17,6 +17,7 @@ import numpy as np
 
 from many_models.errors import DamagedError, LearnerError
 from many_models.features.base import Style, Wishes
+from many_models.features.past import reads_past
 from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Positions, Rows
 from many_models.learners.base import Candidate, FitContext, LearnerInfo, Parameters, State
@@ -154,7 +155,7 @@ def frame_of(series: Series, parameters: Parameters, context: FitContext, style:
     names += HISTORY if parameters["history"] else ()
     names += ("covariates", "context") if parameters["known"] else ()
     names += ("past",) if parameters.get("past") else ()
-    plan = FeaturePlan.decide(series, wishes, names)
+    plan = FeaturePlan.decide(series, wishes, names).within(min(MOST_ROWS, len(series) + ENOUGH_ROWS))
     scale = TargetScale.of(series.y, str(parameters["transform"]), context.season)
     level = level_of(scale.forward(series.y), bool(parameters["history"]), context)
     return Frame(scale, plan, level, len(series.known) if parameters["known"] else 0)
@@ -405,17 +406,19 @@ def learned(
     strategy = strategy_of(parameters) if frame.memory else "direct"
     gap = 0 if strategy == "recursive" else context.gap
     blocks = answered_steps(strategy, context.horizon)
-    lessons = [lesson_of(series, frame, gap, steps) for steps in blocks]
-    cores = tuple(core_of(lesson) for lesson in lessons)
+    cores, told, targets = [], [], []
+    for steps in blocks:  # one lesson after another: each may be a large matrix
+        lesson = lesson_of(series, frame, gap, steps)
+        cores.append(core_of(lesson))
+        told.append(cores[-1].predict(lesson.x) + lesson.level)
+        targets.append(lesson.y)
     factor = 1.0
     if not of_the_mean or frame.scale.transform != "none":
-        told = [core.predict(lesson.x) + lesson.level for core, lesson in zip(cores, lessons, strict=True)]
-        median = frame.scale.backward(np.concatenate(told))
-        factor = mean_over_median(np.concatenate([lesson.y for lesson in lessons]), median)
+        factor = mean_over_median(np.concatenate(targets), frame.scale.backward(np.concatenate(told)))
     until = tuple(last + gap for _, last in blocks)
     recent = frame.recent(series), *frame.recent_covariates(series)
     bounds = walk_bounds(frame, series)
-    return RegressionModel(dict(parameters), frame, cores, until, factor, bounds, series.end, *recent)
+    return RegressionModel(dict(parameters), frame, tuple(cores), until, factor, bounds, series.end, *recent)
 
 
 def walk_bounds(frame: Frame, series: Series) -> tuple[float, float]:
@@ -506,7 +509,7 @@ class Regression:
             found.append(Candidate(f"{name}_known", name, known, True))
         plain = {"history": True, "known": False, "transform": transform, "strategy": strategy}
         found.append(Candidate(name, name, plain))
-        if series.past and reads_covariates:
+        if reads_past(series, context.features.covariates):
             # Fed back, a row would read covariates older than those that it was trained with.
             way = "direct" if strategy == "recursive" else strategy
             found.append(Candidate(f"{name}_past", name, {**plain, "strategy": way, "past": True}))
