@@ -374,7 +374,7 @@ def canonical_frame(
     columns["t"] = time_values(_source(frame, layout.time.name), layout, time_tag)
     columns["y"] = _maybe_numbers(frame, layout.target, required=with_target, present=with_target)
     for name, covariate in zip(layout.covariate_names, layout.covariates, strict=True):
-        columns[name] = _covariate_values(frame, covariate, layout.text_table, with_target)
+        columns[name] = _covariate_values(frame, covariate, layout, columns["t"], with_target)
     for name, source in (("mask", layout.mask), ("closed", layout.closed)):
         if source is not None:
             columns[name] = _maybe_numbers(frame, source, required=with_target, flags=True)
@@ -486,16 +486,18 @@ def _number_of(value: Any, flags: bool) -> float | None:
 
 
 def _covariate_values(
-    frame: pd.DataFrame, covariate: CovariateColumn, text_table: bool, required: bool
+    frame: pd.DataFrame, covariate: CovariateColumn, layout: Layout, t: Ints, required: bool
 ) -> npt.NDArray[Any]:
     if covariate.derived or (not required and covariate.name not in frame.columns):
         return np.full(len(frame), None if covariate.kind == "category" else np.nan)
     column = _source(frame, covariate.name)
+    if covariate.is_date:
+        return _days_until(column, t, layout)
     if covariate.kind != "category":
         return _numbers(column, covariate.name, flags=covariate.kind == "boolean")
     read = _read(column)
     missing = read.null
-    if read.family == "text" and text_table:
+    if read.family == "text" and layout.text_table:
         codes, unique = pd.factorize(read.values)
         blank = np.array(
             [isinstance(u, str) and u.strip().lower() in _MISSING_WORDS for u in unique] or [False]
@@ -513,6 +515,22 @@ def _covariate_values(
     values = read.values.astype(object)
     values[missing] = None
     return values
+
+
+def _days_until(column: pd.Series[Any], t: Ints, layout: Layout) -> npt.NDArray[np.float64]:
+    """Whole days on the wall clock from each row, at `t` [n], to the date in its column; below 0 = past."""
+    read, zone = _read(column), layout.time.zone
+    if read.family == "null":
+        return np.full(len(column), np.nan)
+    if read.family not in ("timestamp", "date"):
+        raise DataError(
+            Problem(str(column.name), f"{read.family} values", "dates, as in training", "convert the column")
+        )
+    moments = np.where(read.null, t, read.values)
+    then = to_wall(moments, zone) if read.zone else moments
+    days = (then // DAY_US - to_wall(t, zone) // DAY_US).astype(np.float64)
+    days[read.null] = np.nan
+    return days
 
 
 # -- time -----------------------------------------------------------------------

@@ -30,7 +30,7 @@ __all__ = [
     "is_reserved",
 ]
 
-CovariateRole: TypeAlias = Literal["known", "past", "static"]
+CovariateRole: TypeAlias = Literal["known", "past", "static", "unused"]
 CovariateKind: TypeAlias = Literal["number", "boolean", "category"]
 
 RESERVED: frozenset[str] = frozenset(
@@ -237,12 +237,15 @@ class CovariateColumn:
     ----------
     derived
         It is computed from the rows of the sibling series, and stands in no table of the user's.
+    is_date
+        The user's column holds dates, which are read as the days from each row to them.
     """
 
     name: str
     role: CovariateRole
     kind: CovariateKind
     derived: bool = False
+    is_date: bool = False
 
 
 @dataclass(frozen=True)
@@ -379,7 +382,7 @@ class Layout:
         words: list[tuple[str, tuple[str, ...]]] = []
         words += [(key.kind, ("integer", "text", "boolean")) for key in self.keys]
         words += [(self.time.kind, ("timestamp", "integer"))]
-        words += [(column.role, ("known", "past", "static")) for column in self.covariates]
+        words += [(column.role, ("known", "past", "static", "unused")) for column in self.covariates]
         words += [(column.kind, ("number", "boolean", "category")) for column in self.covariates]
         for found, allowed in words:
             if found not in allowed:
@@ -430,7 +433,7 @@ def decide_layout(facts: Facts, columns: Sequence[Any], data: Any) -> Layout:
     if target is not None:
         problems += _not_a_number(target, "the target", facts.text_table)
     covariates = [
-        _covariate(facts, name, role, problems)
+        _covariate(facts, name, role, time.kind == "timestamp", problems)
         for role, names in (("known", data.known), ("past", data.past), ("static", data.static))
         for name in names
     ]
@@ -692,7 +695,8 @@ def _not_a_number(column: ColumnFacts, what: str, text_table: bool) -> Iterable[
         )
 
 
-def _covariate(facts: Facts, name: str, role: Any, problems: list[Problem]) -> CovariateColumn:
+def _covariate(facts: Facts, name: str, role: Any, dated: bool, problems: list[Problem]) -> CovariateColumn:
+    """What a covariate column is; `dated`: the rows have dates, from which dates are days away."""
     column = facts.columns.get(name)
     if column is None:
         return CovariateColumn(name, role, "number")
@@ -715,10 +719,17 @@ def _covariate(facts: Facts, name: str, role: Any, problems: list[Problem]) -> C
         if facts.text_table and filled and not column.not_booleans:
             return CovariateColumn(name, role, "boolean")
         return CovariateColumn(name, role, "category")
+    if families and families <= {"timestamp", "date"} and role != "static" and dated:
+        return CovariateColumn(name, role, "number", is_date=True)
     if families - {"integer", "float", "decimal", "boolean"}:
         problems.append(
             Problem(
-                name, f"{_both(column)} in a covariate", "numbers, booleans or text", "convert the column"
+                name,
+                f"{_both(column)} in a {role} covariate",
+                "numbers, booleans, text, or (known or past, where data.time is a date) dates",
+                "list a date under data.known: it is read as the days from each row to it"
+                if families <= {"timestamp", "date"} and dated
+                else "convert the column",
             )
         )
     return CovariateColumn(name, role, "number")

@@ -185,7 +185,8 @@ def input_columns(layout: Layout) -> list[Column]:
         covariate = layout.covariates[position]
         if covariate.derived:
             continue
-        columns.append(Column(covariate.name, MLFLOW_TYPES[covariate.kind], False))
+        kind = "datetime" if covariate.is_date else MLFLOW_TYPES[covariate.kind]
+        columns.append(Column(covariate.name, kind, False))
     if layout.closed is not None:
         columns.append(Column(layout.closed, "boolean", False))
     return columns

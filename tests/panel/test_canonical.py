@@ -472,3 +472,34 @@ def test_damaged_layout_is_refused(data_spec):
     for bad in broken:
         with pytest.raises(DataError, match="layout"):
             Layout.from_dict(bad)
+
+
+@pytest.mark.parametrize("form", ["date", "naive", "aware"])
+def test_a_known_date_is_the_days_from_each_row_to_it(form, data_spec):
+    promised = [datetime.date(2024, 1, 1), datetime.date(2024, 3, 1), None, datetime.date(2023, 12, 31)]
+    column = pd.Series(promised, dtype=object)
+    if form != "date":
+        column = pd.Series(pd.to_datetime(column))
+        column = column.dt.tz_localize("Europe/Berlin") if form == "aware" else column
+    when = pd.date_range("2024-01-01", periods=4)
+    frame = table(due=column)
+    if form == "aware":
+        frame["when"] = when.tz_localize("Europe/Berlin")
+    layout, made = canonical(frame, data_spec(known=("due",)))
+    expected = [
+        np.nan if day is None else (day - moment.date()).days
+        for day, moment in zip(promised, when, strict=True)
+    ]
+    np.testing.assert_array_equal(made["x0"].to_numpy(), expected)
+    assert Layout.from_dict(layout.to_dict()) == layout
+    ahead = canonical_frame(frame.drop(columns="due"), layout, with_target=False)
+    assert ahead["x0"].isna().all()
+    with pytest.raises(DataError, match="dates"):
+        canonical_frame(frame.assign(due=1.0), layout)
+
+
+def test_a_date_that_is_static_or_beside_an_integer_index_is_refused(data_spec):
+    opened = [datetime.date(2020, 1, 1)] * 3
+    assert "data.known" in problems(table(opened=opened), data_spec(static=("opened",)))["opened"]
+    numbered = table(due=opened).assign(when=[1, 2, 3])
+    assert "due" in problems(numbered, data_spec(known=("due",)))
