@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from many_models.runs.check import check_source
     from many_models.runs.models import ModelSet, open_models
+    from many_models.runs.mutations import mutations
     from many_models.runs.run import Run, open_run
     from many_models.runs.train import train
     from many_models.spec import ForecastSpec
@@ -24,6 +25,7 @@ _HOMES = {
     "ModelSet": "many_models.runs.models",
     "Run": "many_models.runs.run",
     "check_source": "many_models.runs.check",
+    "mutations": "many_models.runs.mutations",
     "open_models": "many_models.runs.models",
     "open_run": "many_models.runs.run",
     "train": "many_models.runs.train",
@@ -35,6 +37,7 @@ __all__ = [
     "Run",
     "__version__",
     "check_source",
+    "mutations",
     "open_models",
     "open_run",
     "train",

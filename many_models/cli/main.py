@@ -53,12 +53,30 @@ def _about() -> None:
 
 
 @app.command()
-def check(config: Config, data: Data = None, json: Json = False) -> int:
+def check(
+    config: Config,
+    data: Data = None,
+    json: Json = False,
+    mutations: Annotated[
+        Path | None,
+        typer.Option(
+            help="Also write every value that preparation changes, before and after (.parquet, .csv)."
+        ),
+    ] = None,
+    key: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these series in --mutations; may be repeated.", metavar="COL=VALUE"),
+    ] = None,
+) -> int:
     """Validate the configuration and the data, print every problem at once, train nothing."""
     from many_models.cli import output
     from many_models.runs.check import check_source
 
+    if key and mutations is None:
+        raise typer.BadParameter("--key chooses series of --mutations: give --mutations OUT.parquet too")
     try:
+        if mutations is not None:
+            _write_mutations(_spec(config, data), mutations, key or [])
         output.print_check(check_source(None, _spec(config, data), progress=_progress()), json)
     except InputError as wrong:
         if not json:
@@ -250,6 +268,17 @@ def _spec(config: Path, data: str | None) -> ForecastSpec:
 
     spec = ForecastSpec.from_yaml(config)
     return spec if data is None else spec.replace({"data.path": data, "data.table": None})
+
+
+def _write_mutations(spec: ForecastSpec, out: Path, key: list[str]) -> None:
+    from many_models.cli import output
+    from many_models.runs.mutations import mutation_table
+    from many_models.runs.tables import refuse_ending, write_table
+
+    refuse_ending(out)
+    table = mutation_table(None, spec, key, progress=_progress())
+    write_table(table.to_pandas(), out)
+    output.message(f"{table.num_rows} changes of values written to {out}")
 
 
 def _progress() -> Any:

@@ -91,6 +91,18 @@ class Run:
         """One row per series and finding: code, severity, state, count, message, action."""
         return self._frame("findings", key)
 
+    def mutations(self, data: Any = None, **key: Any) -> pd.DataFrame:
+        """One row per value of `data` that preparation changed for this run: see `many_models.mutations`.
+
+        A run keeps no input: hand over the table it was trained on, or None to read it again from where
+        the configuration says. What came after the run's cutoff is left out, as it was then.
+        """
+        from many_models.runs.mutations import mutation_table
+
+        cutoff = self.summary.get("cutoff")
+        frame: pd.DataFrame = mutation_table(data, self.spec, key, cutoff=cutoff).to_pandas()
+        return frame
+
     def models(self) -> ModelSet:
         """The run's models, to find and forecast with."""
         from many_models.runs.models import open_models
