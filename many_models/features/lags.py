@@ -57,6 +57,10 @@ class Lags:
         """One column for each lag."""
         return tuple(f"lag{lag}" for lag in self.lags)
 
+    def thinned(self) -> Lags:
+        """Every second lag."""
+        return Lags(self.lags[::2])
+
     @property
     def memory(self) -> int:
         """The longest lag: hops land within one lag of the cutoff."""

@@ -37,18 +37,53 @@ FAMILIES: dict[str, type[Family]] = {
 }
 """Every family by name; a new one is one file and one line here."""
 
+MOST_BYTES = 2**28
+"""Of the training matrix of one series; above it lags and windows become fewer."""
+
 
 @dataclass(frozen=True)
 class FeaturePlan:
-    """Families in the order of their columns."""
+    """Families in the order of their columns.
+
+    Attributes
+    ----------
+    dropped
+        Names of the columns that were left out because the matrix would have been too large.
+    """
 
     families: tuple[Family, ...]
+    dropped: tuple[str, ...] = ()
 
     @classmethod
     def decide(cls, series: Series, wishes: Wishes, names: tuple[str, ...]) -> Self:
         """The plan for a training part: the named families that have something to say there."""
         found = (FAMILIES[name].decide(series, wishes) for name in FAMILIES if name in names)
         return cls(tuple(family for family in found if family is not None))
+
+    def bytes(self, rows: int) -> int:
+        """How large the matrix of so many rows is, before it is built."""
+        return 8 * rows * len(self.columns)
+
+    def within(self, rows: int, most: int = MOST_BYTES) -> FeaturePlan:
+        """This plan, or one with fewer lags and windows whose matrix of `rows` takes at most `most` bytes.
+
+        Every second window goes, again and again until it fits or one is left; then lags do.
+        """
+        plan, names = self, ("windows", "lags")
+        while plan.bytes(rows) > most:
+            families = plan.families
+            for name in names:
+                families = tuple(
+                    f.thinned() if f.name == name and isinstance(f, Lags | Windows) else f for f in families
+                )
+                if families != plan.families:
+                    break
+            if families == plan.families:
+                break
+            plan = FeaturePlan(families)
+        kept = set(plan.columns)
+        left_out = tuple(column for column in self.columns if column not in kept)
+        return FeaturePlan(plan.families, self.dropped + left_out)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,9 +118,11 @@ class FeaturePlan:
 
     def to_dict(self) -> dict[str, Any]:
         """The decisions as JSON values, families in order."""
-        return {family.name: family.to_dict() for family in self.families}
+        data: dict[str, Any] = {family.name: family.to_dict() for family in self.families}
+        return {**data, "dropped": list(self.dropped)} if self.dropped else data
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
         """The plan that gave this `to_dict()`; the order of columns is that of `FAMILIES`."""
-        return cls(tuple(FAMILIES[name].from_dict(data[name]) for name in FAMILIES if name in data))
+        families = tuple(FAMILIES[name].from_dict(data[name]) for name in FAMILIES if name in data)
+        return cls(families, tuple(str(column) for column in data.get("dropped", ())))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 from typing import Any, ClassVar, Self
 
@@ -94,6 +94,10 @@ class Windows:
     @property
     def _ages(self) -> bool:
         return "since_nonzero" in self.statistics and bool(self.widths)
+
+    def thinned(self) -> Windows:
+        """Every second width and half-life."""
+        return replace(self, widths=self.widths[::2], half_lives=self.half_lives[::2])
 
     @property
     def memory(self) -> int:

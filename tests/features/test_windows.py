@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 
@@ -13,8 +14,10 @@ from hypothesis import strategies as st
 from many_models.features import windows
 from many_models.features.base import Wishes
 from many_models.features.lags import Lags
+from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Rows
 from many_models.features.settings import FeatureSettings, WindowSettings
+from many_models.features.trend import Trend
 from many_models.features.windows import Windows
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.series import Future
@@ -143,3 +146,27 @@ def test_settings_say_which_windows_there_are(make_series, recursive):
 
 def test_a_decision_survives_json():
     assert Windows.from_dict(FULL.to_dict()) == FULL
+
+
+def test_a_matrix_that_would_be_too_large_has_fewer_windows_and_lags_and_says_so():
+    plan = FeaturePlan((Lags((1, 2, 3, 4, 5)), Windows((2, 3, 4, 5), 1, ("mean", "max")), Trend(0, 100, 1)))
+    assert plan.bytes(1000) == 8 * 1000 * 14
+    assert plan.within(1000, plan.bytes(1000)) == plan
+    thinned = plan.within(1000, plan.bytes(1000) - 1)
+    assert thinned.columns == (
+        "lag1",
+        "lag2",
+        "lag3",
+        "lag4",
+        "lag5",
+        "mean2",
+        "max2",
+        "mean4",
+        "max4",
+        "trend",
+    )
+    assert thinned.dropped == ("mean3", "max3", "mean5", "max5")
+    assert FeaturePlan.from_dict(json.loads(json.dumps(thinned.to_dict()))) == thinned
+    least = plan.within(1000, 1)
+    assert least.columns == ("lag1", "mean2", "max2", "trend")
+    assert set(least.columns) | set(least.dropped) == set(plan.columns)
