@@ -82,6 +82,8 @@ class TrainTask:
         Wall time for one group; None is none.
     events
         Named dates known ahead; None is none.
+    findings
+        What was found in the panel, and is so for each of its series.
     """
 
     spec: ForecastSpec
@@ -92,6 +94,7 @@ class TrainTask:
     run_id: str
     seconds: float | None
     events: EventTable | None = None
+    findings: tuple[Finding, ...] = ()
 
     @cached_property
     def schemas(self) -> dict[str, pa.Schema]:
@@ -201,7 +204,7 @@ def _guarded(
     at = _cutoffs(prepared, spec) if prepared.n_obs else ()
     if prepared.n_obs and _is_short(prepared, at, spec):
         findings.append(_short(prepared, spec))
-    looked = {"LEAKAGE": len(prepared.known)} if prepared.known else {}
+    looked = {}
     if spec.features.holidays is not None and spec.features.holidays.column is not None:
         looked["HOLIDAY_CALENDAR"] = 1
     if len(task.layout.group) < len(task.layout.keys):

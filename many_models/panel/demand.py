@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
 
 from many_models.panel.findings import Finding, finding
 from many_models.panel.series import Bools, Floats
 
 DemandClass: TypeAlias = Literal["smooth", "erratic", "intermittent", "lumpy"]
 
+Ints: TypeAlias = npt.NDArray[np.int64]
+
 ADI_LIMIT = 1.32
 CV2_LIMIT = 0.49
-OUTLIER_Z = 8.0
+OUTLIER_Z = 10.0
 _WINDOW = 7
 
 
@@ -41,40 +45,77 @@ def outlier_bounds(y: Floats, observed: Bools, season: int) -> tuple[Floats, Flo
     """The lowest and the highest value [T] that neighbours and season allow; NaN where none is judged.
 
     Around a running median over seven observed values, plus the median of their place in the
-    season, eight robust standard deviations of what is left. A history without negative values
-    is judged on log(1 + y): promotions and peaks multiply.
+    season, ten robust standard deviations of what is left. A history without negative values
+    is judged on log(1 + y) as well, and has the wider of both bounds: promotions and peaks
+    multiply. The spread of whole numbers is at least that of a Poisson count of their level.
     """
     low, high = np.full(len(y), np.nan), np.full(len(y), np.nan)
     places = np.flatnonzero(observed)
     values = y[places]
     if len(values) < 2 * _WINDOW:
         return low, high
-    multiplies = values.min() >= 0
-    if multiplies:
-        values = np.log1p(values)
-    half = _WINDOW // 2
-    padded = np.pad(values, half, mode="edge")
-    expected = np.median(np.lib.stride_tricks.sliding_window_view(padded, _WINDOW), axis=1)
-    residual = values - expected
-    if season > 1 and len(values) >= 4 * season:
-        phase = places % season
-        order = np.argsort(phase, kind="stable")
-        begins = np.flatnonzero(np.diff(phase[order], prepend=-1))
-        groups = np.split(residual[order], begins[1:])
-        profile = np.zeros(season)
-        profile[phase[order][begins]] = [np.median(group) for group in groups]
-        residual = residual - profile[phase]
-    centre = float(np.median(residual))
-    residual = residual - centre
-    spread = 1.4826 * float(np.median(np.abs(residual)))
-    if spread > 0:
-        # from the residual, so that a value is out of its bounds exactly where its residual is too large
-        middle, reach = values - residual, OUTLIER_Z * spread
-        low[places], high[places] = middle - reach, middle + reach
-        if multiplies:
-            with np.errstate(over="ignore"):
-                low, high = np.maximum(np.expm1(low), 0.0), np.expm1(high)
+    counts = bool(values.min() >= 0 and (values == np.rint(values)).all())
+    low[places], high[places] = _bounds(values, places, season, np.sqrt if counts else None)
+    if values.min() >= 0:
+        below, above = _bounds(np.log1p(values), places, season, _poisson_of_logs if counts else None)
+        with np.errstate(over="ignore"):
+            low[places] = np.maximum(np.minimum(low[places], np.expm1(below)), 0.0)
+            high[places] = np.maximum(high[places], np.expm1(above))
     return low, high
+
+
+def _bounds(
+    values: Floats, places: Ints, season: int, least: Callable[[Floats], Floats] | None
+) -> tuple[Floats, Floats]:
+    """The bounds of the observed values [n] on one scale; NaN where nothing is left to judge by.
+
+    `least` gives the least standard deviation of values at these levels.
+    """
+    half = _WINDOW // 2
+    # point reflection at the ends goes on with a trend
+    before, after = 2 * values[0] - values[half:0:-1], 2 * values[-1] - values[-2 : -half - 2 : -1]
+    padded = np.concatenate([before, values, after])
+    expected = np.sort(np.lib.stride_tricks.sliding_window_view(padded, _WINDOW), axis=1)[:, half]
+    residual = values - expected
+    spent = 1.0
+    if season > 1 and len(values) >= 4 * season:
+        residual = residual - _profile(residual, places % season)
+        # the median of a few values lies near each of them
+        each = len(values) / season
+        spent = each / (each - 1.5)
+    residual = residual - _median(residual)
+    spread = 1.4826 * spent * _median(np.abs(residual))
+    if spread <= 0:
+        nothing = np.full(len(values), np.nan)
+        return nothing, nothing
+    # from the residual, so that a value is out of its bounds exactly where its residual is too large
+    middle = values - residual
+    reach = OUTLIER_Z * (np.maximum(spread, least(np.maximum(expected, 0.0))) if least else spread)
+    return middle - reach, middle + reach
+
+
+def _profile(residual: Floats, phase: Ints) -> Floats:
+    """The median [n] of the values of the same phase."""
+    order = np.lexsort((residual, phase))
+    ordered = phase[order]
+    begins = np.flatnonzero(np.diff(ordered, prepend=-1))
+    sizes = np.diff(begins, append=len(order))
+    middles = (residual[order[begins + (sizes - 1) // 2]] + residual[order[begins + sizes // 2]]) / 2
+    result = np.empty(len(residual))
+    result[order] = np.repeat(middles, sizes)
+    return result
+
+
+def _median(values: Floats) -> float:
+    """The median; many times faster than NumPy's on short histories."""
+    ordered = np.sort(values)
+    n = len(ordered)
+    return float((ordered[(n - 1) // 2] + ordered[n // 2]) / 2)
+
+
+def _poisson_of_logs(logs: Floats) -> Floats:
+    """The standard deviation of log(1 + count) at these levels of it."""
+    return 1.0 / np.sqrt(np.maximum(np.expm1(np.minimum(logs, 700.0)), 1.0))
 
 
 def outliers(y: Floats, observed: Bools, season: int) -> Bools:
@@ -94,8 +135,10 @@ def shape_findings(y: Floats, observed: Bools, season: int, report_outliers: boo
     if (values == values[0]).all():
         return [finding("CONSTANT", len(values))] if len(values) > 1 else []
     found = []
-    if zeros and demand_class(values) in ("intermittent", "lumpy"):
-        found.append(finding("INTERMITTENT", zeros))
+    if zeros:
+        kind = demand_class(values)
+        if kind in ("intermittent", "lumpy"):
+            found.append(finding(kind.upper(), zeros))
     still = len(values) - 1 - int(np.flatnonzero(values)[-1])
     if still >= max(12, 2 * season):
         found.append(finding("DEAD", still))

@@ -221,7 +221,7 @@ CODES: dict[str, Code] = {
     "LEVEL_SHIFT": Code(
         "info",
         "alerted",
-        "the level changes for good within a few periods, {count} periods before the end; nothing was changed",
+        "the level changes for good, {count} periods before the end; nothing was changed",
         "start the history after it, or give the reason as a known covariate",
     ),
     "UNPREDICTABLE": Code(

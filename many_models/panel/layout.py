@@ -295,6 +295,8 @@ class Layout:
         What was decided that a person may want to know.
     context
         What the derived covariates, the last ones, are computed from; None where there are none.
+    forgotten
+        Columns of no role that would tell apart the rows which share a series and a time.
     """
 
     keys: tuple[KeyColumn, ...]
@@ -307,6 +309,7 @@ class Layout:
     text_table: bool = False
     notes: tuple[str, ...] = field(default=())
     context: ContextColumns | None = None
+    forgotten: tuple[str, ...] = ()
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -344,7 +347,7 @@ class Layout:
     def to_dict(self) -> dict[str, Any]:
         """This layout as JSON values."""
         plain = asdict(self)
-        for name in ("keys", "group", "covariates", "notes"):
+        for name in ("keys", "group", "covariates", "notes", "forgotten"):
             plain[name] = list(plain[name])
         return plain
 
@@ -369,6 +372,7 @@ class Layout:
                 bool(data["text_table"]),
                 tuple(data["notes"]),
                 None if data.get("context") is None else ContextColumns.from_dict(data["context"]),
+                tuple(data.get("forgotten", ())),
             )
             layout._check()
         except (KeyError, TypeError, ValueError) as error:

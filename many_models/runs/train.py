@@ -29,7 +29,9 @@ from many_models.engines.table import engine_for
 from many_models.errors import DataError, ManyModelsError, Problem
 from many_models.panel.events import EventTable
 from many_models.panel.frequency import panel_frequency
+from many_models.panel.findings import Finding, finding
 from many_models.panel.layout import Layout
+from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, without_columns
 from many_models.panel.preparation import PrepareSettings
 from many_models.runs.directory import RunDirectory, default_directory, refuse_used
 from many_models.runs.events import events_of
@@ -57,6 +59,26 @@ class Opened:
     groups: list[int]
     frequency: str
     events: EventTable | None = None
+    suspects: tuple[Suspect, ...] = ()
+    keep: tuple[str, ...] = ()
+
+    @property
+    def layout(self) -> Layout:
+        """The layout of the panel, in which known covariates that tell the target have no role."""
+        left_out = [suspect.column for suspect in self.suspects if suspect.column not in self.keep]
+        return without_columns(self.panel.layout, left_out) if left_out else self.panel.layout
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What was found in the panel, and is so for each of its series."""
+        kept = [suspect for suspect in self.suspects if suspect.column in self.keep]
+        lost = [suspect for suspect in self.suspects if suspect.column not in self.keep]
+        sides = (("LEAKAGE_SUSPECT", lost, "left out"), ("LEAKAGE_KEPT", kept, "kept (data.keep)"))
+        return tuple(
+            finding(code, len(some), message=f"{done}: {'; '.join(map(str, some))}")
+            for code, some, done in sides
+            if some
+        )
 
     @property
     def series(self) -> int:
@@ -124,7 +146,7 @@ def train(
             if size:
                 sample = pilot_groups(opened.panel.groups, opened.groups, size, resolved.seed)
                 task = replace(task, prior=run_pilot(opened.panel, task, sample, bar)[0])
-            directory = RunDirectory.create(target, resolved, opened.panel.layout, task.prior)
+            directory = RunDirectory.create(target, resolved, trimmed(opened.layout), task.prior)
             tally = _run_groups(opened, task, directory, bar, started)
         finally:
             opened.panel.close()
@@ -159,7 +181,9 @@ def open_source(
         frequency = spec.data.frequency
         if frequency == "auto":
             frequency = usual_frequency(panel.sample(SAMPLE_GROUPS), panel.layout)
-        return Opened(engine, panel, groups, frequency, events)
+        # on the whole panel, so that the same columns are left out whatever part of it is trained
+        suspects = leakage_suspects(panel.sample(SAMPLE_GROUPS), panel.layout) if spec.data.known else ()
+        return Opened(engine, panel, groups, frequency, events, suspects, spec.data.keep)
     except BaseException:
         panel.close()
         raise
@@ -178,13 +202,14 @@ def train_task(opened: Opened, spec: ForecastSpec, prior: Prior, cutoff: str | i
     end = opened.panel.last_observed() if spec.forecast.origin == "panel" else None
     return TrainTask(
         spec=spec,
-        layout=opened.panel.layout,
+        layout=opened.layout,
         prior=prior,
         panel_frequency=opened.frequency,
         panel_end=end,
         run_id=uuid.uuid4().hex,
         seconds=group_seconds(spec, opened),
         events=opened.events,
+        findings=opened.findings,
     )
 
 

@@ -145,6 +145,11 @@ class DataSpec(Part):
     known: Annotated[Columns, COLUMNS] = Field(
         default=(), description="Covariates that are known for the whole horizon (price, promotion)."
     )
+    keep: Annotated[Columns, COLUMNS] = Field(
+        default=(),
+        description="Columns of `known` that are used although they tell the target of their own row. "
+        "Others that do (a profit, a part of the target) are left out, with a finding.",
+    )
     past: Annotated[Columns, COLUMNS] = Field(
         default=(), description="Covariates that are known only up to the cutoff."
     )
@@ -190,6 +195,11 @@ class DataSpec(Part):
                 if column not in values["series"]:
                     allowed = f"columns of series: {', '.join(values['series']) or 'it names none'}"
                     yield Problem("group", shown(column), allowed, did_you_mean(column, values["series"]))
+        for column in values.get("keep", ()) if "known" in values else ():
+            if column not in values["known"]:
+                allowed = f"columns of known: {', '.join(values['known']) or 'it names none'}"
+                advice = did_you_mean(column, values["known"]) or "list it under data.known"
+                yield Problem("keep", shown(column), allowed, advice)
         if isinstance(values.get("context"), Mapping):
             yield from _context_columns(values["context"], values)
         yield from _columns_with_two_roles(values)
