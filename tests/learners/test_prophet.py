@@ -91,6 +91,24 @@ def test_a_holiday_inside_the_week_has_its_effect(make_series, make_future):
     assert int(np.argmax(forecast)) == row
 
 
+def test_days_around_a_holiday_have_effects_of_their_own_where_asked_for(make_series, make_future):
+    n = 3 * 365
+    flat = make_series(np.full(n, 1.0), "D")
+    days = flat.grid.wall(flat.ordinals).astype("datetime64[D]").astype(str)
+    eves = np.array([day.endswith("-12-24") for day in days])
+    series = make_series(100 + np.random.default_rng(0).normal(0, 1, n) + 80 * eves, "D")
+    features = FeatureSettings(holidays=(("US", None),), holiday_before=1)
+    model = learner("prophet").fit(series, {}, FitContext(8, features=features))
+    assert model.holidays.shifts == (-1, 0)
+    assert len(model.holiday_weights) == 2 * len(model.holidays.names)
+    effects = (model.holiday_weights * model.scale).reshape(-1, 2)
+    assert effects[model.holidays.names.index("Christmas Day")].argmax() == 0
+    assert not [name for name in model.holidays.names if "observed" in name]
+    future = make_future(series, 12)
+    again = learner("prophet").load(model.state())
+    assert np.array_equal(again.predict(future).mean, model.predict(future).mean)
+
+
 def test_an_integer_index_has_no_candidates_and_no_fit(make_series):
     series = make_series(wave(40), "1")
     assert learner("prophet").candidates(series, FitContext(4)) == ()
