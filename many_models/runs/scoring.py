@@ -13,15 +13,15 @@ import pandas as pd
 import pyarrow as pa
 
 from many_models.automl.model import SeriesForecast, SeriesModel
+from many_models.automl.moving import moved
 from many_models.automl.rows import schemas
 from many_models.errors import DataError, LookupFailed, Problem
 from many_models.panel.canonical import canonical_frame, time_array
 from many_models.panel.context import with_context
-from many_models.panel.extension import extended
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import PrepareSettings, future_rows, prepare
-from many_models.panel.series import UNSEEN, Bools, Floats, Future
+from many_models.panel.series import Bools, Future
 from many_models.runs.tables import Rows, rows_of
 
 if TYPE_CHECKING:
@@ -257,18 +257,11 @@ class Scorer:
 
     def _moved(self, model: SeriesModel, key: SeriesKey, frame: pd.DataFrame) -> SeriesModel:
         """The model with its state at the end of the newer history."""
-        stored = model.history
-        settings = PrepareSettings.of(self._models.spec, stored.grid.frequency.alias, None, stored.grid)
-        prepared = prepare(frame, key, self._layout, settings)
-        if prepared.n_obs == 0:
-            return model
-        length = prepared.length
-        known = _recoded(prepared.known_x[:length], prepared.known, stored.known)
-        past = _recoded(prepared.past_x, prepared.past, stored.past)
-        y = np.where(prepared.observed, prepared.y, np.nan)
-        history, revised = extended(stored, prepared.start, y, known, past)
+        grid = model.history.grid
+        settings = PrepareSettings.of(self._models.spec, grid.frequency.alias, None, grid)
+        model, revised = moved(model, prepare(frame, key, self._layout, settings))
         self._revised += revised
-        return model if history is stored else model.updated(history)
+        return model
 
     def _next_steps(
         self,
@@ -318,24 +311,6 @@ class Scorer:
             model.steps(future.ordinals),
             answer,
         )
-
-
-def _recoded(values: Floats, there: Sequence[Any], wanted: Sequence[Any]) -> Floats:
-    """Category codes [T, K] of one coding in the terms of another.
-
-    A context column of rows that came without any sibling is missing, where the model knows siblings.
-    """
-    result = values.copy()
-    for j, (have, want) in enumerate(zip(there, wanted, strict=True)):
-        if have.origin == "alone" and want.origin == "siblings":
-            result[:, j] = np.nan
-        if want.kind != "category" or have.categories == want.categories:
-            continue
-        place = {text: float(i) for i, text in enumerate(want.categories)}
-        table = np.array([place.get(text, UNSEEN) for text in have.categories] or [UNSEEN])
-        seen = values[:, j] >= 0
-        result[seen, j] = table[values[seen, j].astype(np.int64)]
-    return result
 
 
 def _flags(rows: pd.DataFrame, column: str) -> Bools | None:
