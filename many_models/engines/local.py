@@ -9,12 +9,14 @@ from typing import Any
 import pandas as pd
 
 from many_models.engines.base import GroupAnswer, GroupJob
+from many_models.engines.forgotten import with_forgotten
 from many_models.engines.groups import Grouped, costliest_first, evenly, last_observed
 from many_models.engines.guarded import Children
 from many_models.engines.machine import child_memory_bytes, usable_cores
 from many_models.engines.reading import canonical_table, read_table
 from many_models.engines.versions import versions_of
 from many_models.errors import DataError, Problem
+from many_models.panel.forgotten import shares_stamps
 from many_models.panel.layout import Layout
 
 BATCH_SECONDS = 2.0
@@ -57,6 +59,8 @@ class LocalEngine:
             )
         table = read_table(data.path if source is None else source, data)
         frame, layout = canonical_table(table, data, cutoff)
+        if shares_stamps(frame, layout):
+            layout = with_forgotten(layout, source, data)
         return LocalPanel(Grouped.of(frame, layout), layout, self._children)
 
     def describe(self) -> dict[str, str]:

@@ -101,6 +101,19 @@ class Files:
         except (ArrowException, OSError) as error:
             raise self._unreadable(error) from error
 
+    def head(self, rows: int) -> pd.DataFrame:
+        """The first rows of the first file, all columns; CSV as text."""
+        from pyarrow import ArrowException
+
+        try:
+            if self.format == "parquet":
+                frame: pd.DataFrame = self._parquet().head(rows).to_pandas()
+                return frame
+            with self._open(self.names[0], "rt") as lines:
+                return pd.read_csv(lines, nrows=rows, dtype=str, keep_default_na=False, index_col=False)
+        except (ArrowException, OSError, ValueError) as error:
+            raise self._unreadable(error) from error
+
     def _disagreements(self, table: Any, columns: Sequence[str]) -> Iterator[Problem]:
         """What Arrow would repair in silence: text 12 read as the number 12, a column that a file lacks."""
         first: dict[str, tuple[str, str]] = {}

@@ -23,6 +23,7 @@ import numpy as np
 import pandas as pd
 
 from many_models.engines.base import GroupAnswer, GroupJob
+from many_models.engines.forgotten import with_forgotten
 from many_models.engines.groups import Grouped, costliest_first, evenly
 from many_models.engines.reading import Table, canonical_table, last_stamp, layout_of, read_files, time_only
 from many_models.engines.session import Session, spark_errors
@@ -91,6 +92,7 @@ class SparkEngine:
         try:
             with spark_errors("Spark cannot read the table"):
                 rows, layout = _canonical(session, source, data, staged, cutoff)
+                layout = with_forgotten(layout, source, data)
                 return SparkPanel(session.spark, rows, layout, staged, self.workers)
         except BaseException:
             staged.close()

@@ -392,8 +392,9 @@ def finding(
     message: str | None = None,
     severity: Severity | None = None,
     state: State | None = None,
+    action: str | None = None,
 ) -> Finding:
-    """The finding of a code in the table; `message` replaces the table's own sentence.
+    """The finding of a code in the table; `message` and `action` replace the table's own sentences.
 
     Raises
     ------
@@ -402,4 +403,5 @@ def finding(
     """
     known = CODES[code]
     text = known.meaning.format(count=count) if message is None else message
-    return Finding(code, severity or known.severity, state or known.state, int(count), text, known.action)
+    advice = known.action if action is None else action
+    return Finding(code, severity or known.severity, state or known.state, int(count), text, advice)

@@ -394,7 +394,8 @@ def prepare(
         rows, done = roll_up(rows, resolved, settings.aggregate, rules, zero, journal, categories)
         layout = shares_as_numbers(layout, rules)
     else:
-        rows, done = _one_per_stamp(rows, len(stamps), _naive_zone(layout), journal, categories)
+        zone = _naive_zone(layout)
+        rows, done = _one_per_stamp(rows, len(stamps), zone, journal, categories, layout.forgotten)
     notes += done
     rows, ordinals, done = _on_grid(rows, resolved.grid, journal, categories)
     notes += done
@@ -481,7 +482,12 @@ def _second_passes(t: Ints, zone: str) -> tuple[Ints, int]:
 
 
 def _one_per_stamp(
-    rows: Rows, stamps: int, zone: str | None, journal: Journal | None, categories: Categories
+    rows: Rows,
+    stamps: int,
+    zone: str | None,
+    journal: Journal | None,
+    categories: Categories,
+    forgotten: tuple[str, ...],
 ) -> tuple[Rows, list[Finding]]:
     """The last row of each stamp in sorted order, one with a target where there is one."""
     if len(rows) == stamps:
@@ -503,7 +509,8 @@ def _one_per_stamp(
     if skipped:
         notes.append(finding("DST_SKIPPED_HOUR", skipped))
     if len(lost) > skipped:
-        notes.append(finding("DUPLICATES_CONFLICTING", len(lost) - skipped))
+        advice = f"add {' and '.join(map(repr, forgotten))} to data.series" if forgotten else None
+        notes.append(finding("DUPLICATES_CONFLICTING", len(lost) - skipped, action=advice))
     if journal is not None:
         for rule, left in (
             ("DUPLICATES_DROPPED", rows.take(equal)),
