@@ -85,10 +85,10 @@ def _rounded_down(threshold: Floats) -> Floats:
 LEAVES = 16
 """Of one tree at most: what a model costs to store grows with it."""
 FEWEST_IN_LEAF = 4
-TREES = 30
-ROUNDS = 60
+TREES = 20
+ROUNDS = 40
 ROUND_LEAVES = 8
-RATE = 0.1
+RATE = 0.12
 COLUMN_SHARE = 0.5
 """Columns that each split of a forest looks at."""
 ROW_SHARE, BOOSTED_SHARE = 0.5, 0.3
