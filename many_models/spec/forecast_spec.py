@@ -91,21 +91,7 @@ class ForecastSpec(Part):
         yield from _prepared_columns(_settings(values.get("preparation")), data)
         yield from _country_column(_settings(features.get("holidays")).get("column"), data)
         yield from _event_columns(_settings(values.get("events")).get("by", ()), data)
-        covariates = _settings(features.get("covariates"))
-        if "known" not in data:
-            return
-        asked: list[tuple[str, str]] = []
-        for name in ("lags", "leads", "differences", "relative"):
-            steps = covariates.get(name)
-            asked += [(name, column) for column in (steps if isinstance(steps, dict) else ())]
-        pairs = covariates.get("interactions", ())
-        if not isinstance(pairs, str):
-            asked += [("interactions", column) for pair in pairs for column in pair]
-        for name, column in asked:
-            if column not in data["known"]:
-                allowed = f"columns of data.known: {', '.join(data['known']) or 'it names none'}"
-                advice = did_you_mean(column, data["known"]) or "list it under data.known"
-                yield Problem(f"features.covariates.{name}", shown(column), allowed, advice)
+        yield from _derived_columns(_settings(features.get("covariates")), data)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
@@ -224,6 +210,24 @@ def _prepared_columns(preparation: Mapping[str, Any], data: Mapping[str, Any]) -
                 allowed = f"a column of {what}: {', '.join(columns) or 'they name none'}"
                 advice = did_you_mean(column, columns) or "list it under data.known or data.past"
                 yield Problem(f"preparation.{setting}", shown(column), allowed, advice)
+
+
+def _derived_columns(covariates: Mapping[str, Any], data: Mapping[str, Any]) -> Iterable[Problem]:
+    """Columns from which something is to be derived but that are no known covariates."""
+    if "known" not in data:
+        return
+    asked: list[tuple[str, str]] = []
+    for name in ("lags", "leads", "differences", "relative"):
+        steps = covariates.get(name)
+        asked += [(name, column) for column in (steps if isinstance(steps, dict) else ())]
+    pairs = covariates.get("interactions", ())
+    if not isinstance(pairs, str):
+        asked += [("interactions", column) for pair in pairs for column in pair]
+    for name, column in asked:
+        if column not in data["known"]:
+            allowed = f"columns of data.known: {', '.join(data['known']) or 'it names none'}"
+            advice = did_you_mean(column, data["known"]) or "list it under data.known"
+            yield Problem(f"features.covariates.{name}", shown(column), allowed, advice)
 
 
 def _put(tree: Json, dotted: str, value: Any) -> Problem | None:

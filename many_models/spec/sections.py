@@ -200,6 +200,11 @@ class DataSpec(Part):
                 allowed = f"columns of known: {', '.join(values['known']) or 'it names none'}"
                 advice = did_you_mean(column, values["known"]) or "list it under data.known"
                 yield Problem("keep", shown(column), allowed, advice)
+        for column in values.get("publication_lag", ()) if "past" in values else ():
+            if column not in values["past"]:
+                allowed = f"columns of past: {', '.join(values['past']) or 'it names none'}"
+                advice = did_you_mean(column, values["past"]) or "list it under data.past"
+                yield Problem("publication_lag", shown(column), allowed, advice)
         if isinstance(values.get("context"), Mapping):
             yield from _context_columns(values["context"], values)
         yield from _columns_with_two_roles(values)
@@ -220,12 +225,6 @@ def _context_columns(context: Mapping[str, Any], values: Mapping[str, Any]) -> I
             "fewer columns than series names: siblings differ in the others",
             "take the column out in which siblings differ",
         )
-        if "past" in values:
-            for column in values.get("publication_lag", ()):
-                if column not in values["past"]:
-                    allowed = f"columns of past: {', '.join(values['past']) or 'it names none'}"
-                    advice = did_you_mean(column, values["past"]) or "list it under past"
-                    yield Problem("publication_lag", shown(column), allowed, advice)
 
 
 def _columns_with_two_roles(values: Mapping[str, Any]) -> Iterator[Problem]:

@@ -208,8 +208,19 @@ DECIDES = {
     "features.stl": "on",
     "features.transforms": "none",
     "features.difference": "first",
+    "features.covariates.lags": [1],
+    "features.covariates.leads": [1],
+    "features.covariates.differences": [1],
+    "features.covariates.relative": [2],
+    "features.covariates.interactions": "off",
+    "features.covariates.log": "off",
+    "features.covariates.past_lags": "off",
+    "features.covariates.past_windows": "off",
+    "features.was_missing": True,
     "features.scaling": "robust",
     "features.reduction": {"method": "pca"},
+    "features.context": ["mean"],
+    "events": {"path": "events.csv"},
     "learners.preset": "fast",
     "learners.allow": ["ets"],
     "learners.block": ["ets"],
@@ -238,12 +249,32 @@ DECIDES_NOTHING = {
     "registry.wheel": "x.whl",
     "data.group": ["shop", "item"],
 }
-RESERVED = {"data.context", "events", "validation.weights"}
+RESERVED = {"validation.weights"}
 
 
 def test_the_fingerprint_changes_with_whatever_decides_a_forecast():
     prints = {spec_with({dotted: value}).fingerprint for dotted, value in DECIDES.items()}
     assert len(prints | {spec_with().fingerprint}) == len(DECIDES) + 1
+
+
+def test_a_publication_lag_decides_and_mappings_are_read_back():
+    late = {"data.past": ["price"], "data.publication_lag": {"price": 2}}
+    assert spec_with(late).fingerprint != spec_with({"data.past": ["price"]}).fingerprint
+    by_column = {"data.known": ["price", "sun"], "features.covariates.lags": {"price": [3, 1]}}
+    spec = spec_with({**by_column, "features.covariates.interactions": [["price", "sun"]]})
+    assert spec.features.covariates.lags == {"price": (1, 3)}
+    assert ForecastSpec.from_dict(yaml.safe_load(spec.to_yaml())) == spec
+    assert hash(spec) == hash(ForecastSpec.from_dict(spec.to_dict()))
+    nothing = spec_with({"features.covariates": None})
+    assert ForecastSpec.from_dict(nothing.to_dict()) == nothing != spec_with()
+
+
+def test_a_context_decides():
+    known = {"data.known": ["price"]}
+    context = {"by": [], "columns": ["price"]}
+    spec = spec_with({**known, "data.context": context})
+    assert spec.fingerprint != spec_with(known).fingerprint
+    assert ForecastSpec.from_dict(yaml_text.parse(spec.to_yaml(), "here")) == spec
 
 
 def test_the_fingerprint_does_not_change_with_what_decides_nothing():
@@ -258,7 +289,7 @@ def test_every_setting_is_known_to_decide_or_not():
             dotted = f"{where}{key}"
             yield from leaves(value, f"{dotted}.") if isinstance(value, dict) else [dotted]
 
-    assert set(leaves(spec_with().to_dict())) == {*DECIDES, *DECIDES_NOTHING, *RESERVED}
+    assert set(leaves(spec_with().to_dict())) == {*DECIDES, *DECIDES_NOTHING, *RESERVED, "data.context"}
 
 
 def test_the_fingerprint_is_the_same_in_every_release():
@@ -336,5 +367,7 @@ def test_waves_per_season_and_calendar_fields_survive_yaml(tmp_path):
     file = tmp_path / "spec.yaml"
     file.write_text(spec.to_yaml(), encoding="utf-8")
     assert ForecastSpec.from_yaml(file) == spec
-    file.write_text(spec_with().to_yaml().replace("fourier: auto", "fourier: {24: 5, 7: 3}"), encoding="utf-8")
+    file.write_text(
+        spec_with().to_yaml().replace("fourier: auto", "fourier: {24: 5, 7: 3}"), encoding="utf-8"
+    )
     assert ForecastSpec.from_yaml(file).features.fourier == ((7.0, 3), (24.0, 5))

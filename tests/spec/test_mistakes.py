@@ -49,7 +49,8 @@ REFUSED = [
     ("data__label", ["middle", None, True]),
     ("data__absent", ["missing", 0]),
     ("data__known", [None, [5], ["a", "a"]]),
-    ("data__context", [{"by": ["shop"]}, False]),
+    ("data__context", [["shop"], "shop", False]),
+    ("data__publication_lag", [None, 2, ["visits"], {"visits": -1}, {"visits": "2"}, {5: 1}]),
     ("data__mask", [True, ["a"]]),
     ("forecast__horizon", [0, -1, 1.5, "8", None, True, 10**9]),
     ("forecast__quantiles", [[0], [1], [0.9, 0.1], [0.1, 0.1], ["a"], 0.5, [float("nan")], None, [1e-400]]),
@@ -73,8 +74,21 @@ REFUSED = [
     ("features__transforms", ["sqrt"]),
     ("features__difference", ["second", True]),
     ("features__scaling", ["zscore", None]),
+    ("features__covariates", ["auto", False, ["lags"]]),
+    ("features__covariates__lags", [[0], ["1"], 1, "auto", [2, 2]]),
+    ("features__covariates__leads", [[-1], True]),
+    ("features__covariates__differences", [[1.5]]),
+    ("features__covariates__relative", [[1], {"price": [1]}]),
+    ("features__covariates__interactions", ["all", [["price"]], [["a", "a"]], ["price"]]),
+    ("features__covariates__log", [True, "on"]),
+    ("features__covariates__past_lags", [[], [0], "on"]),
+    ("features__covariates__past_windows", [[1]]),
+    ("features__was_missing", ["yes", 1, None]),
     ("features__reduction", ["pca", ["svd"], 3]),
-    ("events", [{"path": "x"}, [], "x"]),
+    ("features__context", ["relativ", [], None, ["off"]]),
+    ("events", [["x"], "x", False]),
+    ("events__path", ["", 5]),
+    ("events__before", [-1, "one"]),
     ("learners__preset", ["quick", None]),
     ("learners__allow", [["lightgmb"], [], {"ets": 1}, "prophett"]),
     ("learners__block", [[5]]),
@@ -105,7 +119,7 @@ REFUSED = [
 def test_a_value_that_is_not_allowed_is_refused_where_it_stands(dotted, value):
     found = problems_of(tree_with(**{dotted: value}))
     where = dotted.replace("__", ".")
-    assert [place for place in found if place == where or place.startswith(where + "[")], found
+    assert [place for place in found if place == where or place.startswith((f"{where}[", f"{where}."))], found
     assert all(problem.found and problem.allowed for problem in found.values())
 
 
@@ -126,6 +140,19 @@ def test_every_setting_has_a_value_that_is_refused_here():
             assert f"{name}.{key}" in tried or key in ("past", "static", "closed", "experiment"), (
                 f"{name}.{key}"
             )
+
+
+def test_columns_of_settings_are_columns_of_their_role():
+    late = tree_with(data__past=["visits"], data__publication_lag={"visit": 2})
+    assert problems_of(late)["data.publication_lag"].action == "did you mean visits?"
+    wrong = tree_with(
+        data__known=["price"],
+        features__covariates={"lags": {"prices": [1]}, "interactions": [["price", "sun"]]},
+    )
+    found = problems_of(wrong)
+    assert found["features.covariates.lags"].action == "did you mean price?"
+    assert found["features.covariates.interactions"].action == "list it under data.known"
+    assert "columns of data.known: price" in found["features.covariates.interactions"].allowed
 
 
 def test_a_group_of_a_table_without_key_columns_is_refused():
@@ -192,7 +219,9 @@ def test_a_key_that_is_no_text_is_unknown():
         ("features__holidays", {"country": "Germany"}, "DE?"),
         ("features__holidays", {"country": "us"}, "US?"),
         ("data__frequency", 1, "quotes"),
-        ("data__context", {"by": ["shop"]}, "later release"),
+        ("data__context", {"by": ["shp"], "columns": ["price"]}, "did you mean shop"),
+        ("data__context", {"by": [], "columns": ["price"]}, "list it under data.known"),
+        ("events", {"path": "x", "by": ["shp"]}, "did you mean shop"),
     ],
 )
 def test_the_message_says_what_was_probably_meant(dotted, value, advice):
