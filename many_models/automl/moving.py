@@ -23,7 +23,8 @@ def moved(model: SeriesModel, newer: Prepared) -> tuple[SeriesModel, int]:
     length = newer.length
     known = recoded(newer.known_x[:length], newer.known, stored.known)
     past = recoded(newer.past_x, newer.past, stored.past)
-    y = np.where(newer.observed, newer.y, np.nan)
+    # as a fit would see it: outliers are capped where that is configured
+    y = np.where(newer.observed, newer.fitted(length), np.nan)
     history, revised = extended(stored, newer.start, y, known, past)
     return (model if history is stored else model.updated(history)), revised
 

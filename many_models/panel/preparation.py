@@ -233,7 +233,7 @@ class Prepared:
         return Series(
             self.grid,
             self.start,
-            self._fitted(n),
+            self.fitted(n),
             self.observed[:n],
             fill_columns(_recoded(self.known_x[:n], known_codes), self.known_fills, known, season),
             fill_columns(_recoded(self.past_x[:n], past_codes), self.past_fills, past, season),
@@ -270,7 +270,7 @@ class Prepared:
         result[: len(part)] = part
         return result
 
-    def _fitted(self, n: int) -> Floats:
+    def fitted(self, n: int) -> Floats:
         """The target of the first `n` positions as models are to see it, finite everywhere."""
         front = min(self.padded, n)
         y, observed = self.y[front:n], self.observed[front:n]

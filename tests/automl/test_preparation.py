@@ -8,15 +8,18 @@ import pytest
 
 from many_models.automl.group import TrainTask, train_group
 from many_models.automl.model import load_series_model
+from many_models.automl.moving import moved
 from many_models.automl.prior import shipped_prior
 from many_models.automl.rows import read_rows
 from many_models.bundle.container import unpack
 from many_models.engines.reading import canonical_table, read_table
+from many_models.panel.keys import SeriesKey
+from many_models.panel.preparation import PrepareSettings, prepare
 from many_models.spec import ForecastSpec
 
 
-def trained(frame, data=None, horizon=4, frequency="D", **sections):
-    """The tables of one series that was trained with a few cheap learners."""
+def opened(frame, data=None, horizon=4, frequency="D", **sections):
+    """The configuration, the canonical rows and the layout of one series, for a few cheap learners."""
     tree = {
         "data": {"time": "when", "target": "sold", "series": [], "frequency": frequency, **(data or {})},
         "forecast": {"horizon": horizon},
@@ -24,8 +27,13 @@ def trained(frame, data=None, horizon=4, frequency="D", **sections):
         **sections,
     }
     spec = ForecastSpec.from_dict(tree)
-    rows, layout = canonical_table(read_table(frame, spec.data), spec.data, None)
-    task = TrainTask(spec, layout, shipped_prior(), frequency, None, "run", None)
+    return spec, *canonical_table(read_table(frame, spec.data), spec.data, None)
+
+
+def trained(frame, *given, **sections):
+    """The tables of that series once it is trained."""
+    spec, rows, layout = opened(frame, *given, **sections)
+    task = TrainTask(spec, layout, shipped_prior(), spec.data.frequency, None, "run", None)
     return {name: table.to_pandas() for name, table in read_rows(train_group(rows, task)).items()}
 
 
@@ -85,6 +93,18 @@ def test_capped_values_are_learned_from_and_observed_ones_scored():
     kept = trained(daily(y))
     assert history(kept).y.max() == 5000.0
     assert tables["forecasts"]["mean"].max() < kept["forecasts"]["mean"].max()
+
+
+def test_newer_outliers_are_capped_too_before_they_move_a_state():
+    y = noisy(90)
+    y[85] = 5000.0
+    tables = trained(daily(y[:80]), preparation={"outliers": "cap"})
+    model = load_series_model(unpack(tables["models"].iloc[0]["state"]))
+    spec, rows, layout = opened(daily(y), preparation={"outliers": "cap"})
+    settings = PrepareSettings.of(spec, "D", None, model.history.grid)
+    after, revised = moved(model, prepare(rows, SeriesKey((), ()), layout, settings))
+    assert (after.history.end - model.history.end, revised) == (10, 0)
+    assert after.history.y.max() < 200
 
 
 # -- mask and closed ---------------------------------------------------------------------
