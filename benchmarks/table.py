@@ -23,8 +23,8 @@ from pathlib import Path
 import scores
 from harness import Target
 
-SCRIPTS = ("startup", "speed", "lookup", "memory", "engines", "accuracy")
-NEED_DATA = ("speed", "engines", "accuracy")
+SCRIPTS = ("startup", "speed", "features", "lookup", "memory", "engines", "accuracy")
+NEED_DATA = ("speed", "features", "engines", "accuracy")
 HERE = Path(__file__).parent
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 

@@ -69,6 +69,8 @@ class FeaturePlan:
 
         Every second window goes, again and again until it fits or one is left; then lags do.
         """
+        if self.bytes(rows) <= most:
+            return self
         plan, names = self, ("windows", "lags")
         while plan.bytes(rows) > most:
             families = plan.families
