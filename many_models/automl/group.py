@@ -35,6 +35,7 @@ from many_models.bundle.container import pack
 from many_models.features.holidays import place_of
 from many_models.features.settings import CovariateSettings, FeatureSettings, StepsByColumn, WindowSettings
 from many_models.learners.base import Deadline, FitContext
+from many_models.learners.target import stated_level
 from many_models.panel.events import EventTable
 from many_models.panel.findings import Finding, finding
 from many_models.panel.folds import cutoffs, least_training
@@ -234,9 +235,25 @@ def _train_one(
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "TOO_SHORT", "", time.perf_counter() - started, prepared)
         return
-    trained, _ = _trained(prepared, key, task, at, deadline)
-    _add_findings(rows, key, findings + list(trained.findings))
+    trained, context = _trained(prepared, key, task, at, deadline)
+    _add_findings(rows, key, [*findings, *_not_carried(prepared, context), *trained.findings])
     _add_trained(rows, key, task, prepared, trained, started)
+
+
+def _not_carried(prepared: Prepared, context: FitContext) -> list[Finding]:
+    """What the settings ask of the target and this history cannot carry."""
+    found = []
+    asked = context.features
+    if asked.transform not in ("auto", "none") and not context.nonnegative:
+        below = int((prepared.y[prepared.observed] < 0).sum())
+        found.append(finding("TRANSFORM_LEFT_OUT", below))
+    reach = context.gap + context.horizon
+    if (
+        asked.difference in ("seasonal", "both")
+        and stated_level(asked.difference, prepared.length, context.season, reach).kind == "mean"
+    ):
+        found.append(finding("DIFFERENCE_SHORTENED", prepared.n_obs))
+    return found
 
 
 def _trained(

@@ -374,6 +374,18 @@ CODES: dict[str, Code] = {
         "the scale of the error is 0 in {count} folds: they are left out of averages",
         "the history is constant or repeats exactly",
     ),
+    "TRANSFORM_LEFT_OUT": Code(
+        "warning",
+        "done",
+        "{count} values are below 0: regressions and ARX learn the target without the transform asked for",
+        "set features.transforms: none for such series, or forecast them in a run of their own",
+    ),
+    "DIFFERENCE_SHORTENED": Code(
+        "info",
+        "done",
+        "{count} values carry no seasonal difference: the regressions take the first difference",
+        "a seasonal difference needs a season, and two of it beside gap and horizon",
+    ),
     "BEYOND_HORIZON": Code(
         "info", "alerted", "{count} steps lie beyond the trained horizon: their intervals are wider", ""
     ),

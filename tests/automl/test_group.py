@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -384,6 +385,30 @@ def test_a_group_whose_time_is_over_falls_back_and_counts_what_was_not_run():
     assert rows["results"].iloc[0]["status"] == "FALLBACK"
     assert {"CANDIDATES_NOT_RUN", "ALL_CANDIDATES_FAILED"} <= set(rows["findings"]["code"])
     assert len(rows["leaderboard"]) > 1
+
+
+def test_a_transform_and_a_difference_that_a_history_cannot_carry_are_told():
+    table = panel(s1_up=wave(), s1_below=wave(level=0.0), s1_short=wave(24))
+    features = {"transforms": "box_cox", "difference": "seasonal"}
+    rows = trained(
+        table, data={"group": ["shop"]}, features=features, learners={"allow": ["naive", "elastic_net"]}
+    )
+    told = rows["findings"].set_index("item")["code"]
+    assert told[told == "TRANSFORM_LEFT_OUT"].index.tolist() == ["below"]
+    assert told[told == "DIFFERENCE_SHORTENED"].index.tolist() == ["short"]
+    assert set(rows["results"]["status"]) == {"TRAINED"}
+    used = {json.loads(p)["transform"] for p in rows["leaderboard"]["parameters"] if "transform" in p}
+    assert used == {"box_cox", "none"}
+
+
+def test_counts_are_forecast_in_whole_numbers_and_scored_before_rounding():
+    table = panel(s1_a=wave())
+    plain, counts = trained(table), trained(table, forecast={"integer": True, "totals": [3]})
+    quantiles = counts["forecasts"][["q0.1", "q0.5", "q0.9"]].to_numpy()
+    np.testing.assert_array_equal(quantiles, np.round(plain["forecasts"][["q0.1", "q0.5", "q0.9"]]))
+    np.testing.assert_array_equal(counts["forecasts"]["mean"], plain["forecasts"]["mean"])
+    assert (counts["totals"]["q0.9"] % 1 == 0).all()
+    assert counts["results"]["score"].tolist() == plain["results"]["score"].tolist()
 
 
 def test_checking_trains_nothing_and_tells_findings():
