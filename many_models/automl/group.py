@@ -271,6 +271,11 @@ def _trained(
     return trained, context
 
 
+def train_prepared(prepared: Prepared, key: SeriesKey, task: TrainTask, deadline: Deadline) -> Trained:
+    """The model of a prepared series with at least one observation, with all that it was chosen from."""
+    return _trained(prepared, key, task, _cutoffs(prepared, task.spec), deadline)[0]
+
+
 def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Trained]]:
     """Kind of prior and training of each series of a group that can be trained at all.
 
@@ -281,7 +286,7 @@ def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Tr
         if prepared.n_obs == 0:
             continue
         deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
-        trained, _ = _trained(prepared, key, task, _cutoffs(prepared, task.spec), deadline)
+        trained = train_prepared(prepared, key, task, deadline)
         kind = SPARSE_KIND if _is_sparse(prepared) else prepared.grid.frequency.kind
         yield kind, trained
 

@@ -37,9 +37,14 @@ def quantile_column(level: float) -> str:
     return f"q{level:g}"
 
 
+def key_columns(layout: Layout) -> list[tuple[str, pa.DataType]]:
+    """Names and Arrow types of the key columns."""
+    return list(zip([k.name for k in layout.keys], key_types(layout), strict=True))
+
+
 def schemas(layout: Layout, levels: Sequence[float]) -> dict[str, pa.Schema]:
     """The Arrow schema of every folder; keys and time keep the user's names and types."""
-    keys = list(zip([k.name for k in layout.keys], key_types(layout), strict=True))
+    keys = key_columns(layout)
     when = time_type(layout)
     stamp = (layout.time.name, when)
     quantiles = [(quantile_column(q), REAL) for q in levels]

@@ -154,6 +154,39 @@ def train(
 
 
 @app.command()
+def backtest(
+    config: Config,
+    data: Data = None,
+    origins: Annotated[int, typer.Option(help="How many past cutoffs are replayed.")] = 4,
+    step: Annotated[int | None, typer.Option(help="Periods between them; default the horizon.")] = None,
+    refit: Annotated[
+        bool, typer.Option(help="Train at every origin, or at the first and move the state to the others.")
+    ] = True,
+    limit: Annotated[int | None, typer.Option(help="Only the first N keys in key order.")] = None,
+    run_dir: Annotated[
+        Path | None, typer.Option(help="Folder for the rows; default runs/<name>-backtest-<UTC time>.")
+    ] = None,
+) -> int:
+    """Replay past days, everything as a run would do it then, and score what it forecast."""
+    from many_models.cli import output
+    from many_models.runs.backtest import backtest as replay
+
+    found = replay(
+        None,
+        _spec(config, data),
+        origins=origins,
+        step=step,
+        refit=refit,
+        limit=limit,
+        run_dir=run_dir,
+        progress=_progress(),
+    )
+    output.print_backtest(found.summary)
+    output.line(str(found.directory))
+    return 0
+
+
+@app.command()
 def forecast(
     model: Model,
     out: Annotated[Path, typer.Option(help="Where the forecasts are written (.parquet or .csv).")],

@@ -133,6 +133,33 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     line(f"{summary['seconds']:.1f} s on {summary['engine'].get('name', summary['engine'])}")
 
 
+def print_backtest(summary: Mapping[str, Any]) -> None:
+    """The errors of a backtest on stdout, beside those of seasonal naive."""
+    line(f"{summary['scored_series']} of {summary['series']} series scored at {summary['origins']} origins")
+    for name in ("mase", "rmsse"):
+        own, naive = summary[name], summary["seasonal_naive"][name]
+        if own is not None:
+            line(f"{name.upper()} {own:.3f}, seasonal naive {'–' if naive is None else f'{naive:.3f}'}")
+    skill = summary["skill"]
+    if skill["median"] is not None:
+        line(
+            f"skill against seasonal naive: median {skill['median']:.3f}, "
+            f"{skill['share_beating_naive']:.0%} of the series beat it"
+        )
+    if skill["mase_difference_se"] is not None:
+        line(f"MASE less that of seasonal naive: {_signed(skill, 'mase_difference')}")
+    if summary["wape"] is not None:
+        line(f"WAPE {summary['wape']:.3f}, bias {summary['bias']:+.1%}")
+    if summary["coverage"] is not None:
+        line(f"coverage of the outer interval: {summary['coverage']:.0%}")
+    if summary["same_champion"] is not None:
+        line(f"same heaviest member at the next origin: {summary['same_champion']:.0%}")
+
+
+def _signed(values: Mapping[str, Any], name: str) -> str:
+    return f"{values[name]:+.3f} ± {values[f'{name}_se']:.3f}"
+
+
 WORKERS = (1, 2, 4, 8, 16, 32, 64)
 
 
@@ -165,14 +192,48 @@ def print_check(report: CheckReport, as_json: bool) -> None:
     )
     for note in report.notes:
         line(f"note: {note}")
+    if report.guardrails:
+        columns = ("guardrail", "passed", "done", "alerted", "share")
+        print_table(
+            columns,
+            [
+                [
+                    row["guardrail"].lower().replace("_", " "),
+                    *(row[state] or None for state in ("passed", "done", "alerted")),
+                    _percent(row["share"]),
+                ]
+                for row in report.guardrails
+            ],
+        )
     if not report.rows:
         line("nothing to report: the configuration and the data are fine")
         return
-    columns = ("finding", "severity", "state", "series", "count", "action")
-    fields = ("code", "severity", "state", "series", "count", "action")
-    print_table(columns, [[row[field] for field in fields] for row in report.rows])
+    columns = ("finding", "state", "series", "share", "count")
+    print_table(
+        columns,
+        [
+            [
+                ("! " if row["severity"] != "info" else "") + row["code"],
+                row["state"],
+                row["series"],
+                _percent(row["share"]),
+                row["count"],
+            ]
+            for row in report.rows
+        ],
+    )
+    line("what to do")
+    for code, action in {row["code"]: row["action"] for row in report.rows if row["action"]}.items():
+        line(f"  {code}: {action}")
     worst = "nothing stops a training" if report.trainable else "no series has a usable observation"
     line(f"the configuration is right; {worst}")
+
+
+def _percent(share: float) -> str:
+    """A share as a person reads it: nothing for none, and never 0 % for some."""
+    if share <= 0:
+        return ""
+    return "< 1 %" if share < 0.01 else f"{share:.0%}".replace("%", " %")
 
 
 def print_record(record: Mapping[str, Any], as_json: bool) -> None:

@@ -1,0 +1,255 @@
+"""Backtests: past days replayed whole, on data that neither the search nor the refit has seen.
+
+At every origin everything is done anew as a run would do it then: preparation, candidates, their
+folds before that day, the combination, the refit. So selection and report never share a value.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import pyarrow as pa
+
+from many_models.automl.evaluation import fit_fallback
+from many_models.automl.group import TrainTask, TroubleLike, fit_context, series_of, train_prepared
+from many_models.automl.model import SeriesModel
+from many_models.automl.moving import moved
+from many_models.automl.rows import REAL, TEXT, WHOLE, GroupRows, key_columns, quantile_column
+from many_models.learners.base import Deadline
+from many_models.metrics import METRICS, mase_scale, rmsse_scale
+from many_models.panel.canonical import time_type
+from many_models.panel.keys import SeriesKey
+from many_models.panel.layout import Layout
+from many_models.panel.preparation import Prepared, PrepareSettings, prepare
+from many_models.panel.series import Floats
+
+ERRORS = ("mase", "rmsse", "mae", "rmse", "wape", "smape", "bias", "pinball", "winkler", "coverage")
+"""What is told of every series at every origin."""
+
+
+@dataclass(frozen=True)
+class BacktestTask:
+    """What every group of a backtest is replayed with.
+
+    Attributes
+    ----------
+    train
+        As a run would be trained.
+    origins
+        Canonical times of the cutoffs, oldest first.
+    refit
+        Whether models are trained anew at every origin; else those of the first have their state moved.
+    """
+
+    train: TrainTask
+    origins: tuple[int, ...]
+    refit: bool
+
+    @cached_property
+    def replayed(self) -> tuple[TrainTask, ...]:
+        """What a run would be trained with at each origin."""
+        if self.train.spec.forecast.origin != "panel":
+            return (self.train,) * len(self.origins)
+        return tuple(replace(self.train, panel_end=cutoff) for cutoff in self.origins)
+
+    @cached_property
+    def schemas(self) -> dict[str, pa.Schema]:
+        """The Arrow schemas: `backtest`, a row per step, and `results`, a row per series and origin."""
+        layout = self.train.layout
+        return backtest_schemas(layout, self.train.spec.forecast.quantiles)
+
+
+def backtest_schemas(layout: Layout, levels: Sequence[float]) -> dict[str, pa.Schema]:
+    """The Arrow schemas of a backtest's two folders."""
+    keys, when = key_columns(layout), time_type(layout)
+    head = [*keys, ("origin", WHOLE), ("cutoff", when)]
+    steps = [
+        *head,
+        (layout.time.name, when),
+        ("step", WHOLE),
+        ("actual", REAL),
+        ("mean", REAL),
+        *((quantile_column(q), REAL) for q in levels),
+        ("seasonal_naive", REAL),
+        ("learner", TEXT),
+        ("status", TEXT),
+        ("reason", TEXT),
+    ]
+    series = [
+        *head,
+        ("status", TEXT),
+        ("reason", TEXT),
+        ("learner", TEXT),
+        ("champion", TEXT),
+        ("n_obs", WHOLE),
+        ("scored", WHOLE),
+        *((name, REAL) for name in ERRORS),
+        ("naive_mase", REAL),
+        ("naive_rmsse", REAL),
+        ("seconds", REAL),
+    ]
+    return {"backtest": pa.schema(steps), "results": pa.schema(series)}
+
+
+def backtest_group(frame: pd.DataFrame, task: BacktestTask) -> bytes:
+    """The rows of a group at every origin."""
+    rows = GroupRows(task.train.layout, task.schemas)
+    for key, part in series_of(frame, task.train.layout):
+        _replay(part, key, task, rows)
+    return rows.to_bytes()
+
+
+def backtest_failed(frame: pd.DataFrame, task: BacktestTask, trouble: TroubleLike) -> bytes:
+    """The rows of a group that did not answer: an account for every series and origin."""
+    rows = GroupRows(task.train.layout, task.schemas)
+    for key, _ in series_of(frame, task.train.layout):
+        for number, cutoff in enumerate(task.origins, start=1):
+            _account(rows, key, number, cutoff, trouble.status, trouble.code, trouble.seconds)
+    return rows.to_bytes()
+
+
+def _replay(frame: pd.DataFrame, key: SeriesKey, task: BacktestTask, rows: GroupRows) -> None:
+    """The rows of one series at every origin; an origin that fails is a row that says so."""
+    whole = prepare(frame, key, task.train.layout, task.train.prepare_settings)
+    model: SeriesModel | None = None
+    for number, (cutoff, then) in enumerate(zip(task.origins, task.replayed, strict=True), start=1):
+        started = time.perf_counter()
+        try:
+            known = known_then(frame, cutoff)
+            before = prepare(known, key, then.layout, then.prepare_settings)
+            if before.n_obs == 0:
+                _account(rows, key, number, cutoff, "SKIPPED", "NO_OBSERVATIONS", 0.0)
+                continue
+            if model is None or task.refit:
+                model = train_prepared(before, key, then, Deadline.after(then.seconds)).model
+            else:
+                grid = model.history.grid
+                settings = PrepareSettings.of(then.spec, grid.frequency.alias, None, grid)
+                model, _ = moved(model, prepare(known, key, then.layout, settings))
+            _add(rows, key, then, number, cutoff, before, whole, model, started)
+        except Exception as trouble:
+            # The edge of one series at one origin: the others go on.
+            code = f"{type(trouble).__name__}: {trouble}"
+            _account(rows, key, number, cutoff, "FAILED", code, time.perf_counter() - started)
+
+
+def known_then(frame: pd.DataFrame, cutoff: int) -> pd.DataFrame:
+    """The canonical rows as they were known at `cutoff`: later rows keep what is known ahead alone."""
+    later = frame["t"].to_numpy() > cutoff
+    if not later.any():
+        return frame
+    hidden = frame.copy()
+    hidden.loc[later, "y"] = np.nan
+    if "mask" in hidden:
+        hidden.loc[later, "mask"] = np.nan
+    return hidden
+
+
+def _add(
+    rows: GroupRows,
+    key: SeriesKey,
+    task: TrainTask,
+    number: int,
+    cutoff: int,
+    before: Prepared,
+    whole: Prepared,
+    model: SeriesModel,
+    started: float,
+) -> None:
+    """The rows of one series at one origin."""
+    forecast = task.spec.forecast
+    horizon, gap, grid = forecast.horizon, forecast.gap, before.grid
+    answer = model.forecast(
+        before.future(before.length, horizon, gap), before.closed_ahead(before.length, horizon, gap)
+    )
+    ordinals = before.end + gap + np.arange(1, horizon + 1, dtype=np.int64)
+    actual = _actual(whole, ordinals)
+    context = fit_context(before, key, task)
+    naive = fit_fallback(before.train(before.length), context).predict(
+        before.future(before.length, horizon, gap).without_known()
+    )
+    levels = answer.forecast.levels
+    rows.add(
+        "backtest",
+        key.values,
+        horizon,
+        {
+            "origin": number,
+            "cutoff": cutoff,
+            task.layout.time.name: grid.stamps(ordinals),
+            "step": model.steps(ordinals),
+            "actual": actual,
+            "mean": answer.forecast.mean,
+            **{quantile_column(q): answer.forecast.quantiles[:, j] for j, q in enumerate(levels)},
+            "seasonal_naive": naive.mean,
+            "learner": list(answer.learner),
+            "status": list(answer.status),
+            "reason": list(answer.reason),
+        },
+    )
+    history = np.where(before.observed, before.y, np.nan)
+    scales = {"mase": mase_scale(history, context.score_season), "rmsse": rmsse_scale(history)}
+    told = _errors(actual, answer.forecast.mean, answer.forecast.quantiles, levels, scales)
+    other = _errors(actual, naive.mean, naive.quantiles, naive.levels, scales)
+    scored = int(np.isfinite(actual).sum())
+    rows.add(
+        "results",
+        key.values,
+        1,
+        {
+            "origin": number,
+            "cutoff": cutoff,
+            "status": model.status,
+            "reason": model.reason if scored else "NO_ACTUALS",
+            "learner": model.label,
+            "champion": max(model.members, key=lambda m: m.weight).candidate.name,
+            "n_obs": before.n_obs,
+            "scored": scored,
+            **told,
+            "naive_mase": other["mase"],
+            "naive_rmsse": other["rmsse"],
+            "seconds": time.perf_counter() - started,
+        },
+    )
+
+
+def _actual(whole: Prepared, ordinals: npt.NDArray[np.int64]) -> Floats:
+    """What was observed at these ordinals [H]; NaN where nothing was."""
+    actual = np.full(len(ordinals), np.nan)
+    place = ordinals - whole.start
+    there = (place >= 0) & (place < whole.length)
+    actual[there] = np.where(whole.observed, whole.y, np.nan)[place[there]]
+    return actual
+
+
+def _errors(
+    actual: Floats, mean: Floats, quantiles: Floats, levels: Sequence[float], scales: dict[str, Any]
+) -> dict[str, float]:
+    """Every error of `ERRORS`; NaN where there is no actual, or a scale of zero."""
+    if not np.isfinite(actual).any():
+        return dict.fromkeys(ERRORS, float("nan"))
+    found = {}
+    for name in ERRORS:
+        metric = METRICS[name]
+        part = {"mean": mean, "median": quantiles[:, list(levels).index(0.5)], "quantiles": quantiles}
+        scale = None if metric.needs_scale is None else scales[metric.needs_scale]
+        with np.errstate(all="ignore"):
+            value = metric(actual, part[metric.judges], scale=scale, levels=np.asarray(levels))
+        found[name] = float(value)
+    return found
+
+
+def _account(
+    rows: GroupRows, key: SeriesKey, number: int, cutoff: int, status: str, reason: str, seconds: float
+) -> None:
+    """A row without a forecast."""
+    nothing = dict.fromkeys(("learner", "champion", *ERRORS, "naive_mase", "naive_rmsse"))
+    row = {"origin": number, "cutoff": cutoff, "status": status, "reason": reason, "n_obs": 0, "scored": 0}
+    rows.add("results", key.values, 1, {**row, **nothing, "seconds": seconds})
