@@ -58,7 +58,7 @@ def samples(most: int) -> Iterator[Sample]:
     hospital = scores.hospital()
     yield Sample("month", *_dated(hospital, 12, most))
     parts = scores.carparts()
-    yield Sample("month", *_dated(parts, 6, most // 3))
+    yield Sample("month", *_dated(parts, 6, most))
     hts = pd.read_parquet(scores.data_folder() / "notebooks" / "hts-sample-train.parquet")
     yield Sample("day", *_daily(hts, most))
 
