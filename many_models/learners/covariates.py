@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from many_models.errors import LearnerError
 from many_models.learners.base import State
-from many_models.panel.series import Covariate, Floats, Series
+from many_models.panel.series import MOST_CATEGORIES, Covariate, Floats, Series
 
 REDUNDANT = 1e-6
 """A column of which no more than this share is new (norm, after the ones before it) is left out."""
@@ -18,7 +18,9 @@ REDUNDANT = 1e-6
 def column_count(known: tuple[Covariate, ...]) -> int:
     """The most columns that these covariates can become."""
     own = (covariate for covariate in known if covariate.origin == "own")
-    return sum(max(1, len(c.categories) - 1) if c.kind == "category" else 1 for c in own)
+    return sum(
+        min(max(1, len(c.categories) - 1), MOST_CATEGORIES) if c.kind == "category" else 1 for c in own
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,12 +112,17 @@ class Regressors:
 
 
 def _levels(covariate: Covariate, present: Floats) -> list[float]:
-    """The indicators of a category, without its most frequent; [NaN] for a number."""
+    """The indicators of a category: all but its most frequent, of very many the next few; [NaN] for a number.
+
+    What has no indicator is read as the most frequent: a category that was never seen, too.
+    """
     if covariate.kind != "category":
         return [np.nan]
     found, counts = np.unique(present, return_counts=True)
     base = found[int(np.argmax(counts))]
-    return [float(v) for v in found if v != base]
+    rest = found[found != base]
+    often = np.argsort(-counts[found != base], kind="stable")[:MOST_CATEGORIES]
+    return [float(v) for v in rest[np.sort(often)]]
 
 
 def weighted(columns: Floats, weights: Floats) -> Floats:
