@@ -17,6 +17,7 @@ import engine_jobs
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from many_models.errors import InputError
@@ -324,6 +325,31 @@ def a_lazy_frame_is_evaluated_once(bench):
     return {1: "once"}[len(log.read_text().splitlines())]
 
 
+def columns_of_the_siblings(bench):
+    rows = [(shop, item, day) for shop in "ab" for item in range(15) for day in range(4) if (item + day) % 5]
+    shop, item, when = zip(*rows, strict=True)
+    price = [None if (7 * i) % 11 == 0 else (1 + (i * i) % 13) / 7 for i in range(len(rows))]
+    advert = [i % 3 == 0 for i in range(len(rows))]
+    columns = {"shop": shop, "item": item, "when": when, "sold": [1.0] * len(rows), "price": price, "ad": advert}
+    table = pa.table(columns)
+    few = table.filter(pc.less(table["item"], 6))
+    path = bench.folder / "siblings.csv"
+    pd.DataFrame(few.to_pydict()).to_csv(path, index=False)
+    roles = {"series": ["shop", "item"], "known": ["price", "ad"]}
+
+    def context(*by):
+        return {**roles, "context": {"by": list(by), "columns": ["price", "ad"]}}
+
+    return [
+        bench.told(bench.frame(table), **context("shop")),
+        bench.told(bench.frame(table), **context("item")),
+        bench.told(bench.frame(few), cutoff=2, **context("shop")),
+        bench.told(bench.frame(few), **{**context(), "group": ["item"]}),
+        bench.told(few.to_pandas(), **context("item")),
+        bench.told(str(path), **context("shop")),
+    ]
+
+
 CASES = {
     case.__name__: case
     for case in (
@@ -351,5 +377,6 @@ CASES = {
         the_same_answers_for_any_number_of_tasks,
         closing_cancels,
         a_lazy_frame_is_evaluated_once,
+        columns_of_the_siblings,
     )
 }

@@ -217,6 +217,13 @@ def test_rows_after_the_cutoff_decide_nothing(told):
     assert "2023" in bad_cutoff["problems"][0]
 
 
+def test_siblings_have_columns_where_they_are_few(told):
+    shops, items, *_ = told("local")["columns_of_the_siblings"]
+    names = [[c["name"] for c in case["layout"]["covariates"] if c["derived"]] for case in (shops, items)]
+    assert names[0] == ["context(price).min", "context(price).mean", "context(ad).min", "context(ad).mean"]
+    assert names[1][2:4] == ["context(price)[a]", "context(price)[b]"]
+
+
 def test_a_missing_file_is_named_with_its_neighbour(told):
     (problem,) = told("local")["a_path_that_is_not_there"]
     assert problem.startswith("FOLDER/slaes.parquet: found no such file in FOLDER")

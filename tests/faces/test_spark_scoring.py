@@ -52,9 +52,9 @@ def cases(registered, tmp_path_factory):
     folder = tmp_path_factory.mktemp("spark")
     plan, frame = registered.plan, registered.frame.drop(columns=["stock_out", "closed"])
     odd = odd_names(frame)
-    odd_run = other_run(
-        odd, folder / "odd", as_dates, time=ODD[2], series=ODD[:2], known=[ODD[3]], frequency="W-MON"
-    )
+    siblings = {"by": [ODD[0]], "columns": [ODD[3]]}
+    roles = {"time": ODD[2], "series": ODD[:2], "known": [ODD[3]], "context": siblings}
+    odd_run = other_run(odd, folder / "odd", as_dates, **roles, frequency="W-MON")
     common = {"time": "date", "series": ["store", "item"]}
     integer_run = other_run(frame, folder / "integer", as_integers, **common, frequency="W")
     zoned_run = other_run(frame, folder / "zoned", in_berlin, **common)
@@ -79,6 +79,8 @@ def cases(registered, tmp_path_factory):
     add("both", registered.run, future=plan[plan["date"] > last + pd.Timedelta(7, "D")], history=newer)
     add("where", registered.run, future=plan, where={"store": 2})
     add("odd", odd_run, future=as_dates(odd_names(plan)))
+    item = str(plan["item"].iloc[0])
+    add("one_of_siblings", odd_run, future=as_dates(odd_names(plan)), where={ODD[1]: item})
     add("integer", integer_run, future=as_integers(frame)[frame["date"] > last].drop(columns="sales"))
     add("zoned", zoned_run, future=in_berlin(plan))
     add("zoned_clock", zoned_run, future=plan)
@@ -130,7 +132,7 @@ def test_spark_answers_as_pandas_does(told, cases, name):
 
 
 @on_classic
-@pytest.mark.parametrize("name", ["history", "where", "integer", "zoned"])
+@pytest.mark.parametrize("name", ["history", "where", "one_of_siblings", "integer", "zoned"])
 def test_other_questions_are_answered_as_pandas_does(told, cases, name):
     check_case(told[0], *cases, name)
 
