@@ -330,7 +330,14 @@ def columns_of_the_siblings(bench):
     shop, item, when = zip(*rows, strict=True)
     price = [None if (7 * i) % 11 == 0 else (1 + (i * i) % 13) / 7 for i in range(len(rows))]
     advert = [i % 3 == 0 for i in range(len(rows))]
-    columns = {"shop": shop, "item": item, "when": when, "sold": [1.0] * len(rows), "price": price, "ad": advert}
+    columns = {
+        "shop": shop,
+        "item": item,
+        "when": when,
+        "sold": [1.0] * len(rows),
+        "price": price,
+        "ad": advert,
+    }
     table = pa.table(columns)
     few = table.filter(pc.less(table["item"], 6))
     path = bench.folder / "siblings.csv"

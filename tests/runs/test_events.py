@@ -69,7 +69,11 @@ def test_each_series_has_its_own_events_and_repeats_count_once():
 
 def test_the_same_table_as_csv_and_parquet(tmp_path):
     frame = pd.DataFrame(
-        {"store": [1, 2], "event": ["x", "y"], "date": pd.to_datetime(["2024-05-01 00:00", "2024-06-01 06:00"])}
+        {
+            "store": [1, 2],
+            "event": ["x", "y"],
+            "date": pd.to_datetime(["2024-05-01 00:00", "2024-06-01 06:00"]),
+        }
     )
     frame.to_parquet(tmp_path / "events.parquet")
     frame.to_csv(tmp_path / "events.csv", index=False)
