@@ -251,7 +251,8 @@ CODES: dict[str, Code] = {
     ),
     # -- covariates ---------------------------------------------------------
     "COVARIATE_FILLED": Code(
-        "info", "done", "{count} missing covariate values in the history were filled from earlier ones", ""
+        "info", "done", "{count} missing covariate values in the history were filled",
+        "choose how with preparation.impute"
     ),
     "COVARIATE_NOT_FINITE": Code(
         "warning", "done", "{count} infinite covariate values were read as missing", "correct these values"
@@ -285,13 +286,13 @@ CODES: dict[str, Code] = {
     "LEAKAGE_SUSPECT": Code(
         "warning",
         "done",
-        "{count} known covariates tell the target of their own row and were left out",
+        "{count} known covariates seem to tell the target of their own row and were left out",
         "list under data.keep what is truly known ahead; else take them out of data.known",
     ),
     "LEAKAGE_KEPT": Code(
         "warning",
         "alerted",
-        "{count} known covariates tell the target of their own row and are used all the same (data.keep)",
+        "{count} known covariates seem to tell the target of their own row and are used (data.keep)",
         "be sure that they are known ahead: every score is worthless otherwise",
     ),
     "STATIC_VARIES": Code(

@@ -19,7 +19,7 @@ from many_models.panel.findings import Finding, finding
 from many_models.panel.forecastability import forecastability
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared
-from many_models.panel.series import Floats
+from many_models.panel.series import Bools, Floats
 from many_models.panel.shifts import DRIFT_SCALE, drifted, level_shift, rescaled
 
 FEW_FOLDS = 3
@@ -58,7 +58,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     Guardrail(
         "REPEATED_ROWS",
         "rows of the same stamp; a key column that was forgotten",
-        ("DUPLICATES_DROPPED", "DUPLICATES_CONFLICTING", "KEY_COLUMN_FORGOTTEN"),
+        ("DUPLICATES_DROPPED", "DUPLICATES_CONFLICTING"),
         "rows",
     ),
     Guardrail(
@@ -265,7 +265,9 @@ def _known_ahead(prepared: Prepared, around: Surroundings) -> list[Finding]:
         return []
     history, ahead = prepared.known_x[: prepared.length], prepared.known_x[prepared.length :]
     seen = np.isfinite(ahead).any(axis=0)
-    own = [j for j, column in enumerate(prepared.known) if column.origin not in ("siblings", "alone", "missing")]
+    own = [
+        j for j, column in enumerate(prepared.known) if column.origin not in ("siblings", "alone", "missing")
+    ]
     absent = [prepared.known[j].name for j in own if not seen[j]]
     found = []
     if absent:
@@ -304,7 +306,7 @@ def _flags(frame: pd.DataFrame, layout: Layout) -> list[Finding]:
     there = np.isfinite(y)
     if layout.mask is not None:
         with np.errstate(invalid="ignore"):
-            masked = frame["mask"].to_numpy(dtype=np.float64) > 0.5
+            masked: Bools = np.asarray(frame["mask"], dtype=np.float64) > 0.5
         hidden, open_ = y[masked & there], y[~masked & there]
         share = float(masked.mean()) if len(masked) else 0.0
         usual = float(np.median(open_)) if len(open_) else 0.0

@@ -108,11 +108,11 @@ def _seen(y: Floats, values: dict[str, Floats]) -> Iterator[tuple[str, str]]:
         other = _centred_ranks(x)
         alone[column] = abs(_correlation(other, ranks))
         past = max(own_past, abs(_correlation(other[:-1], ranks[1:])))
-        if 1 - alone[column] <= min(NEAR, CLOSER * (1 - past)):
+        if _closer(1 - alone[column], 1 - past, NEAR):
             yield column, "reproduces the target"
         elif _is_outcome(column):
             moves = abs(_correlation(_centred_ranks(np.diff(x)), _centred_ranks(np.diff(y))))
-            if moves >= MOVES:
+            if moves >= max(MOVES, 3 / np.sqrt(len(y))):
                 yield column, "has the name of an outcome, and moves with the target"
     numbers = [c for c, x in values.items() if len(np.unique(x)) > 2 and 1 - alone[c] > NEAR][:_MOST_PAIRED]
     past = abs(_correlation(y[1:], y[:-1]))
@@ -136,7 +136,12 @@ def _seen(y: Floats, values: dict[str, Floats]) -> Iterator[tuple[str, str]]:
 def _together(made: Floats, y: Floats, past: float) -> bool:
     if not np.isfinite(made).all() or np.ptp(made) == 0:
         return False
-    return 1 - abs(_correlation(made, y)) <= min(NEAR_TOGETHER, CLOSER * (1 - past))
+    return _closer(1 - abs(_correlation(made, y)), 1 - past, NEAR_TOGETHER)
+
+
+def _closer(short: float, short_before: float, near: float) -> bool:
+    """Whether a correlation is near 1, and far nearer than the values of earlier rows come."""
+    return short <= near and short_before > 1e-9 and short <= CLOSER * short_before
 
 
 def _is_outcome(column: str) -> bool:
@@ -170,7 +175,7 @@ def without_columns(layout: Layout, columns: Sequence[str]) -> Layout:
             if layout.covariates[source].name in columns:
                 made |= {c.name for c in derived[k * each : (k + 1) * each]}
     covariates = tuple(replace(c, role="unused") if c.name in made else c for c in layout.covariates)
-    note = f"left out because they tell the target of their own row: {', '.join(columns)} (see data.keep)"
+    note = f"left out as suspects of leakage: {', '.join(columns)} (see data.keep)"
     return replace(layout, covariates=covariates, notes=(*layout.notes, note))
 
 

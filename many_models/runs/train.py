@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,22 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from many_models.automl.group import (
-    TrainTask,
-    cancel_group,
-    fall_back_group,
-    give_up_group,
-    train_group,
-)
+from many_models.automl.group import TrainTask
 from many_models.automl.prior import Prior, shipped_prior
 from many_models.automl.rows import FOLDERS, read_rows
 from many_models.engines.base import Engine, GroupJob, Panel
 from many_models.engines.table import engine_for
-from many_models.errors import DataError, ManyModelsError, Problem
+from many_models.errors import Cancelled, DataError, ManyModelsError, Problem
 from many_models.panel.events import EventTable
-from many_models.panel.frequency import panel_frequency
 from many_models.panel.findings import Finding, finding
+from many_models.panel.frequency import panel_frequency
 from many_models.panel.layout import Layout
 from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, without_columns
 from many_models.panel.preparation import PrepareSettings
 from many_models.runs.directory import RunDirectory, default_directory, refuse_used
 from many_models.runs.events import events_of
+from many_models.runs.fingerprints import MARK_BYTES, cancelling_job, marking_job, training_job
+from many_models.runs.journal import Beginning, Done, Plan, sole_writer
 from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
 from many_models.runs.progress import Progress, silent
 from many_models.runs.run import Run
@@ -129,32 +126,172 @@ def train(
         raise TypeError("train(data, spec): spec is missing; make one with ForecastSpec.from_yaml(...)")
     target = default_directory(spec.name) if run_dir is None else Path(run_dir)
     refuse_used(target)
-    started = time.perf_counter()
     engine = engine_for(spec.engine, data)
     try:
-        opened = open_source(engine, data, spec, target, limit, cutoff)
-        try:
-            overrides: dict[str, Any] = {}
-            if engine.name != "local" and spec.engine.kind == "local":
-                overrides["engine.kind"] = engine.name
-            if isinstance(data, str | Path):
-                overrides["data.path"] = str(data)
-            resolved = spec.replace(overrides) if overrides else spec
-            bar = progress or silent()
-            task = train_task(opened, resolved, prior or shipped_prior(), cutoff)
-            size = 0 if prior is not None else pilot_size(resolved.validation.pilot, len(opened.groups))
-            if size:
-                sample = pilot_groups(opened.panel.groups, opened.groups, size, resolved.seed)
-                task = replace(task, prior=run_pilot(opened.panel, task, sample, bar)[0])
-            directory = RunDirectory.create(target, resolved, trimmed(opened.layout), task.prior)
-            tally = _run_groups(opened, task, directory, bar, started)
-        finally:
-            opened.panel.close()
-        _balance(tally, opened.series)
-        directory.write_summary(_summary(tally, opened, task, engine, started, cutoff, limit))
+        resolved = _resolved(spec, engine, data)
+        beginning = _beginning(data, resolved, limit, cutoff, prior)
+        with sole_writer(target):
+            refuse_used(target)
+            directory = RunDirectory.begin(target, resolved, beginning)
+            try:
+                carry_on(engine, data, directory, beginning, progress or silent())
+            except ManyModelsError:
+                if not directory.journal.is_laid_out:
+                    directory.forget()
+                raise
     finally:
         engine.close()
     return Run(directory)
+
+
+def _resolved(spec: ForecastSpec, engine: Engine, data: Any) -> ForecastSpec:
+    """The configuration with what the call says otherwise."""
+    overrides: dict[str, Any] = {}
+    if engine.name != "local" and spec.engine.kind == "local":
+        overrides["engine.kind"] = engine.name
+    if isinstance(data, str | Path):
+        overrides["data.path"] = str(data)
+    return spec.replace(overrides) if overrides else spec
+
+
+def _beginning(
+    data: Any, spec: ForecastSpec, limit: int | None, cutoff: str | int | None, prior: Prior | None
+) -> Beginning:
+    """How the run begins, as the journal keeps it."""
+    is_path = isinstance(data, str | Path)
+    path = str(data) if is_path else spec.data.path
+    if path is not None and "://" not in path:
+        path = str(Path(path).absolute())  # whoever continues may stand elsewhere
+    source = (
+        "path" if is_path or (data is None and path is not None) else "table" if data is None else "frame"
+    )
+    return Beginning(
+        run_id=uuid.uuid4().hex,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        source=source,
+        path=path if source == "path" else None,
+        cutoff=cutoff if cutoff is None or isinstance(cutoff, int) else str(cutoff),
+        limit=limit,
+        spec=spec.to_dict(),
+        spec_fingerprint=spec.fingerprint,
+        prior=None if prior is None else prior.to_dict(),
+    )
+
+
+def carry_on(
+    engine: Engine, data: Any, directory: RunDirectory, beginning: Beginning, progress: Progress
+) -> None:
+    """Trains what a run directory lacks, from its beginning or from where it stopped, and its summary.
+
+    Raises
+    ------
+    DataError
+        When the data of finished series are no longer what they were, or other series lie there.
+    Cancelled
+        When the file `cancel` was put into the run directory.
+    """
+    started = time.perf_counter()
+    spec, journal = directory.spec(), directory.journal
+    limit, cutoff = beginning.limit, beginning.cutoff
+    opened = open_source(engine, data, spec, directory.path, limit, cutoff)
+    try:
+        given = None if beginning.prior is None else Prior.from_dict(beginning.prior)
+        task = train_task(opened, spec, given or shipped_prior(), cutoff)
+        task = replace(task, run_id=beginning.run_id)
+        if journal.is_laid_out:
+            done = journal.done()
+            refuse_changed(opened, directory, done)
+            plan = journal.plan()
+            task = replace(
+                task, prior=directory.prior(), panel_frequency=plan.frequency, panel_end=plan.panel_end
+            )
+        else:
+            done = Done({})
+            size = 0 if given is not None else pilot_size(spec.validation.pilot, len(opened.groups))
+            if size:
+                sample = pilot_groups(opened.panel.groups, opened.groups, size, spec.seed)
+                task = replace(task, prior=run_pilot(opened.panel, task, sample, progress)[0])
+            plan = Plan(opened.frequency, task.panel_end)
+            groups = opened.panel.groups.iloc[opened.groups]
+            directory.lay_out(spec, trimmed(opened.layout), task.prior, plan, groups)
+        tally = _tally_of(directory, spec)
+        kept = tally.series
+        if journal.times_resumed() or done.batch:
+            journal.note_resumed(kept)
+        refitted = _run_groups(opened, task, directory, done, tally, progress, started - done.seconds)
+    finally:
+        opened.panel.close()
+    _balance(tally, opened.series)
+    summary = _summary(tally, opened, task, engine, started - done.seconds, cutoff, limit)
+    if journal.times_resumed():
+        summary["resumed"] = {"times": journal.times_resumed(), "kept": kept, "refitted": refitted}
+    directory.write_summary(summary)
+
+
+def _tally_of(directory: RunDirectory, spec: ForecastSpec) -> Tally:
+    """What the finished batches of a run count up to."""
+    tally = Tally(spec.forecast.quantiles)
+    for batch in directory.journal.complete():
+        tally.add(directory.batch(batch, ("results", "backtest")))
+    return tally
+
+
+def refuse_changed(opened: Opened, directory: RunDirectory, done: Done) -> None:
+    """Nothing, when the source is what the run began with.
+
+    Raises
+    ------
+    DataError
+        Naming the columns, keys or values that are not.
+    """
+    problems = list(_differences(opened, directory))
+    if not problems and done.marks:
+        now: dict[int, bytes] = {}
+        for batch in opened.panel.map(marking_job(), sorted(done.marks)):
+            now.update((answer.group, answer.payload) for answer in batch)
+        changed = [group for group in sorted(done.marks) if now[group] != done.marks[group]]
+        if changed:
+            problems.append(_changed_data(opened, changed, len(done.marks)))
+    if problems:
+        raise DataError(problems)
+
+
+_ANEW = "train again into another folder, or put the data back as they were"
+
+
+def _differences(opened: Opened, directory: RunDirectory) -> Iterator[Problem]:
+    """How columns and groups differ from the run's, without reading a row."""
+    where = str(directory.path)
+    if trimmed(opened.layout).to_dict() != directory.layout().to_dict():
+        yield Problem(where, "columns that are not those the run began with", "the same columns", _ANEW)
+        return
+    before = directory.journal.groups()
+    now = opened.panel.groups.iloc[opened.groups]
+    keys = list(opened.layout.group_names)
+    was = dict(zip(_keys(before, keys), before["rows"], strict=True))
+    there = dict(zip(_keys(now, keys), now["rows"], strict=True))
+    for what, some in (
+        ("groups that were not there", [key for key in there if key not in was]),
+        ("groups gone that were there", [key for key in was if key not in there]),
+        ("groups with more or fewer rows", [k for k, n in there.items() if was.get(k, n) != n]),
+    ):
+        if some:
+            names = ", ".join("/".join(map(str, key)) for key in some[:3])
+            yield Problem(where, f"{len(some)} {what}: {names}", f"the {len(was)} groups of the run", _ANEW)
+
+
+def _keys(groups: pd.DataFrame, names: list[str]) -> list[tuple[Any, ...]]:
+    columns = [groups[name].tolist() for name in names]
+    return list(zip(*columns, strict=True)) if names else [()] * len(groups)
+
+
+def _changed_data(opened: Opened, changed: list[int], finished: int) -> Problem:
+    keys = _keys(opened.panel.groups.iloc[changed[:3]], list(opened.layout.group_names))
+    names = ", ".join("/".join(map(str, key)) for key in keys)
+    found = (
+        f"{len(changed)} of {finished} finished groups with other values than they were trained on: {names}"
+    )
+    return Problem("data", found, "the data that the run began with", _ANEW)
 
 
 def open_source(
@@ -227,44 +364,60 @@ def group_seconds(spec: ForecastSpec, opened: Opened) -> float | None:
 
 
 def _run_groups(
-    opened: Opened, task: TrainTask, directory: RunDirectory, progress: Progress, started: float
-) -> Tally:
-    """Every group trained and written; groups for which the run's budget is spent are CANCELLED rows."""
-    tally = Tally(task.spec.forecast.quantiles)
-    job = GroupJob(train_group, fall_back_group, give_up_group, task, task.seconds)
-    waiting = set(opened.groups)
+    opened: Opened,
+    task: TrainTask,
+    directory: RunDirectory,
+    done: Done,
+    tally: Tally,
+    progress: Progress,
+    started: float,
+) -> int:
+    """How many groups were trained again; all that are not done are trained and written.
+
+    Groups for which the run's budget is spent are CANCELLED rows.
+    """
+    waiting = set(opened.groups) - done.marks.keys()
     total = task.spec.budget.seconds_total
+    number, refitted = done.batch, 0
+    jobs = [training_job(task)]
     with progress.bar("training", opened.series) as step:
-        number = 0
-        for number, tables in enumerate(_batches(opened.panel, job, opened.groups, waiting), start=1):
-            directory.append(number, tables)
-            tally.add(tables)
-            step(tally.series)
-            if total is not None and waiting and time.perf_counter() - started > total:
-                break
-        if waiting:
-            cancel = GroupJob(cancel_group, fall_back_group, give_up_group, task, LEAST_DEADLINE)
-            left = sorted(waiting)
-            for extra, tables in enumerate(_batches(opened.panel, cancel, left, waiting), start=number + 1):
-                directory.append(extra, tables)
+        step(tally.series)
+        while waiting and jobs:
+            for marks, tables in _batches(opened.panel, jobs.pop(), sorted(waiting)):
+                number += 1
+                refitted += len(done.marks.keys() & marks.keys())
+                waiting -= marks.keys()
+                directory.append(number, tables, marks, time.perf_counter() - started)
                 tally.add(tables)
                 step(tally.series)
-    return tally
+                if waiting and directory.journal.is_cancelled:
+                    raise Cancelled(cancelled_message(directory.path))
+                if waiting and total is not None and time.perf_counter() - started > total:
+                    jobs.append(cancelling_job(task, LEAST_DEADLINE))
+                    total = None
+                    break
+    return refitted
+
+
+def cancelled_message(path: Path) -> str:
+    """What is said where a run was stopped and can go on."""
+    return f"cancelled; finished series are kept\nto continue: many-models resume {path}"
 
 
 def _batches(
-    panel: Panel, job: GroupJob, groups: list[int], waiting: set[int]
-) -> Iterator[dict[str, list[pa.Table]]]:
-    """The tables of each batch by folder; groups that have answered leave `waiting`."""
+    panel: Panel, job: GroupJob, groups: list[int]
+) -> Iterator[tuple[dict[int, bytes], dict[str, list[pa.Table]]]]:
+    """The fingerprint by group and the tables by folder of each batch."""
     answers = panel.map(job, groups)
     try:
         for batch in answers:
+            marks: dict[int, bytes] = {}
             tables: dict[str, list[pa.Table]] = {folder: [] for folder in FOLDERS}
             for answer in sorted(batch, key=lambda a: a.group):
-                for folder, table in read_rows(answer.payload).items():
+                marks[answer.group] = answer.payload[:MARK_BYTES]
+                for folder, table in read_rows(answer.payload[MARK_BYTES:]).items():
                     tables[folder].append(table)
-                waiting.discard(answer.group)
-            yield tables
+            yield marks, tables
     finally:
         close = getattr(answers, "close", None)
         if close is not None:
