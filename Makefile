@@ -111,7 +111,7 @@ format: $(STAMP_DEV) ## bring the code into its format
 
 docs-reference: $(STAMP_DEV) ## write the parts of docs/ that are made from the code
 	$(BIN)/python -m many_models.spec.reference docs/reference
-	$(BIN)/python -m many_models.report.codes docs/outcomes-and-findings.md
+	$(BIN)/python -m many_models.report.codes docs/outcomes-and-findings.md docs/guardrails.md
 
 clean: ## remove the environment, caches and what tests left behind (runs/ and mlflow.db are yours: they stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist \

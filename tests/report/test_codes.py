@@ -13,8 +13,9 @@ from many_models.report.codes import codes_table, with_codes
 PAGE = Path(__file__).parents[2] / "docs" / "outcomes-and-findings.md"
 
 
-def test_page_of_findings_is_current():
-    page = PAGE.read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["outcomes-and-findings.md", "guardrails.md"])
+def test_page_of_findings_is_current(name):
+    page = (PAGE.parent / name).read_text(encoding="utf-8")
     assert with_codes(page) == page, "run: make docs-reference"
 
 
