@@ -305,6 +305,6 @@ def _fitted(wanted: Derived, column: Column, rows: Rows) -> Derived | None:
     """The feature with its neutral value, or None where it does not vary or is rarely there."""
     value = wanted.read(column, rows)
     value = value[np.isfinite(value)]
-    if len(value) < len(rows) / 2 or not float(value.min()) < float(value.max()):
+    if wanted.steps > len(rows) / 2 or not len(value) or not float(value.min()) < float(value.max()):
         return None
     return replace(wanted, neutral=float(value.mean()))

@@ -69,6 +69,8 @@ class ArxModel:
         Ordinal of the last value seen.
     recent : [max(lags)]
         What the lags read, oldest first.
+    recent_known : [k, K]
+        The last known covariates that the plan reads.
     """
 
     settings: Parameters
@@ -83,6 +85,7 @@ class ArxModel:
     bounds: tuple[float, float]
     end: int
     recent: Floats
+    recent_known: Floats
 
     @property
     def parameters(self) -> Parameters:
@@ -92,7 +95,9 @@ class ArxModel:
     @property
     def tail(self) -> int:
         """How many last values `update` needs."""
-        return max(self.lags, default=0)
+        reach, known = max(self.lags, default=0), self.plan.known_memory
+        # The errors that lags read are those of rows that read covariates before them.
+        return reach + known if self.settings["lags"] == "errors" else max(reach, known)
 
     def predict(self, future: Future) -> Forecast:
         """The forecast for the stamps of `future`, recursive where there are lags."""
@@ -103,7 +108,7 @@ class ArxModel:
         path, variance = self._path(future, int(step[-1]))
         z = path[step - 1]
         if self.settings["lags"] != "joint":
-            z = z + self._outside(Rows.future(future, self.recent[:0], self.end))
+            z = z + self._outside(Rows.future(future, self.recent[:0], self.end, self.recent_known))
         if self.settings["lags"] == "none":
             z = np.clip(z, *self.bounds)
         spread = variance[step - 1]
@@ -135,19 +140,21 @@ class ArxModel:
 
     def update(self, series: Series) -> ArxModel:
         """The same coefficients, moved to the end of `series`."""
-        return replace(self, end=series.end, recent=self._seen(series))
+        known = series.known_x[max(0, len(series) - self.plan.known_memory) :]
+        return replace(self, end=series.end, recent=self._seen(series), recent_known=known)
 
     def _seen(self, series: Series) -> Floats:
         """What the lags read at the end of `series` [max(lags)]."""
         if not self.lags:
             return np.empty(0)
-        if len(series) < self.tail:
-            raise LearnerError("TOO_SHORT", f"update needs {self.tail} values")
+        reach = max(self.lags)
+        if len(series) < reach:
+            raise LearnerError("TOO_SHORT", f"update needs {reach} values")
         part = series.tail(self.tail)
         z = self.scale.forward(part.y)
         if self.settings["lags"] == "errors":
-            return z - self._outside(Rows.past(part))
-        return z.copy()
+            z = z - self._outside(Rows.past(part))
+        return z[len(z) - reach :].copy()
 
     def state(self) -> State:
         """The model as plain data."""
@@ -164,6 +171,7 @@ class ArxModel:
             "weights": self.weights,
             "end": self.end,
             "recent": self.recent,
+            "recent_known": self.recent_known,
         }
 
 
@@ -184,7 +192,7 @@ class Arx:
             settings = {"lags": lags, "anchor": anchor, "transform": transform, "known": known}
             found.append(Candidate(f"arx_{name}", "arx", settings, known))
 
-        if series.known:
+        if series.known and context.features.covariates is not None:
             add("known", "none", 0, known=True)
             add("known_errors", "errors", 0, known=True)
         add("joint", "joint", 0)
@@ -210,7 +218,8 @@ class Arx:
         margin = fitted.high - fitted.low
         model = ArxModel(
             settings, known, scale, plan, fitted.intercept, fitted.slope, lags, fitted.weights,
-            fitted.variance, (fitted.low - margin, fitted.high + margin), series.end, np.empty(0),
+            fitted.variance, (fitted.low - margin, fitted.high + margin), series.end,
+            np.empty(0), np.empty((0, 0)),
         )  # fmt: skip
         return model.update(series)
 
@@ -231,6 +240,7 @@ class Arx:
             (low, high),
             int(state["end"]),
             np.asarray(state["recent"]),
+            np.asarray(state.get("recent_known", np.empty((0, 0)))),
         )
 
 

@@ -17,6 +17,7 @@ from many_models.features.covariates import Covariates
 from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Rows
 from many_models.features.settings import CovariateSettings, FeatureSettings
+from many_models.learners.arx import Arx
 from many_models.learners.base import FitContext
 from many_models.learners.regression import ElasticNet, LightGBM
 from many_models.panel.grid import Frequency, Grid
@@ -289,6 +290,30 @@ def test_the_first_steps_are_the_same_bits_where_nothing_reads_ahead(learner):
     model = learner.fit(series, learner.candidates(series, context)[0].parameters, context)
     four = Future(future.grid, future.ordinals[:4], future.known_x[:4])
     assert np.array_equal(model.predict(four).mean, model.predict(future).mean[:4])
+
+
+@pytest.mark.parametrize("lags", ["none", "errors"])
+def test_arx_keeps_the_covariates_that_its_derived_columns_read(lags):
+    series, future = panel(120)
+    context = FitContext(horizon=8, nonnegative=True, features=FeatureSettings(covariates=ALL))
+    candidate = next(
+        c for c in Arx().candidates(series, context) if c.parameters["lags"] == lags and c.uses_known
+    )
+    model = Arx().fit(series, candidate.parameters, context)
+    before = np.concatenate([series.known_x, future.known_x])[116:]
+    assert np.array_equal(model.recent_known, before[:4])
+    again = Arx().load(unpack(pack(model.state())))
+    for moved in (again, again.update(series), again.update(series.tail(again.tail))):
+        assert np.array_equal(moved.predict(future).mean, model.predict(future).mean)
+    blind = replace(model, recent_known=model.recent_known[:0])
+    assert not np.array_equal(blind.predict(future).mean[:1], model.predict(future).mean[:1])
+
+
+def test_a_relative_level_longer_than_half_the_history_is_left_out():
+    series, _ = panel(40)
+    long = CovariateSettings(relative=(("price", (20, 21)),), lags=(("price", (30,)),))
+    names = Covariates.decide(series, wishes(covariates=long)).columns
+    assert [name for name in names if parsed(name)] == ["price/mean20", "price/max20"]
 
 
 def test_last_weeks_promotion_is_found():
