@@ -251,8 +251,10 @@ CODES: dict[str, Code] = {
     ),
     # -- covariates ---------------------------------------------------------
     "COVARIATE_FILLED": Code(
-        "info", "done", "{count} missing covariate values in the history were filled",
-        "choose how with preparation.impute"
+        "info",
+        "done",
+        "{count} missing covariate values in the history were filled",
+        "choose how with preparation.impute",
     ),
     "COVARIATE_NOT_FINITE": Code(
         "warning", "done", "{count} infinite covariate values were read as missing", "correct these values"

@@ -602,7 +602,7 @@ def _placed(
     fill = settings.fill(layout.target, target=True)
     notes += _history_notes(observed, hidden, closed[:length], fill)
     season = grid.frequency.season
-    notes += shape_findings(y, observed, season, settings.outliers)
+    notes += shape_findings(y, observed, season, settings.outliers and not settings.cap)
     if settings.cap:
         notes += _capped(y, observed, season)
     padded, done = _padding(observed, season, settings.pad)
