@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from many_models.learners.base import FitContext, State
 from many_models.learners.guards import library, require_time
@@ -29,9 +30,9 @@ class Forest:
     trees: Trees
 
     @property
-    def columns(self) -> int:
-        """How many columns are read at least."""
-        return self.trees.columns
+    def reads(self) -> npt.NDArray[np.int64]:
+        """The positions of the columns that have a say."""
+        return self.trees.reads
 
     def predict(self, x: Floats) -> Floats:
         """The sum over trees for rows [n, c] -> [n]."""

@@ -154,9 +154,9 @@ class LinearCore:
     high: float
 
     @property
-    def columns(self) -> int:
-        """How many columns are read at least."""
-        return 1 + int(self.used.max(initial=-1))
+    def reads(self) -> Positions:
+        """The positions of the columns that have a say."""
+        return self.used
 
     def predict(self, x: Floats) -> Floats:
         """The linear answer for features [n, c] -> [n]."""

@@ -41,9 +41,9 @@ class Neighbours:
     count: int
 
     @property
-    def columns(self) -> int:
-        """How many columns are read."""
-        return int(self.x.shape[1])
+    def reads(self) -> Positions:
+        """The positions of the columns: distances read all."""
+        return np.arange(self.x.shape[1], dtype=np.int64)
 
     def predict(self, x: Floats) -> Floats:
         """The mean answer of the nearest rows, for rows [n, c] -> [n]; of rows as near the earlier."""

@@ -265,8 +265,8 @@ class Core(Protocol):
         """Of stored states with this core."""
 
     @property
-    def columns(self) -> int:
-        """How many columns are read at least."""
+    def reads(self) -> Positions:
+        """The positions of the columns that have a say, increasing."""
 
     def predict(self, x: Floats) -> Floats:
         """The answer for rows [n, c] -> [n], each row by itself."""
@@ -288,9 +288,11 @@ class Piped:
         return self.core.kind
 
     @property
-    def columns(self) -> int:
-        """How many columns are read at least; `load` has looked at all of them."""
-        return 0
+    def reads(self) -> Positions:
+        """The positions of the columns that have a say; a reduction reads them all."""
+        if self.pipeline.reduction is None:
+            return self.core.reads
+        return np.arange(self.pipeline.reduction.components.shape[1], dtype=np.int64)
 
     def predict(self, x: Floats) -> Floats:
         """The answer for rows [n, c] -> [n]."""
@@ -366,6 +368,11 @@ class RegressionModel:
         """The rows of a forecast, with the end of the history that they read."""
         rows = Rows.future(future, self.recent, self.end, self.recent_known, self.recent_past)
         return rows.with_zero(self.frame.zero)
+
+    @property
+    def reads(self) -> Positions:
+        """The positions of the columns that have a say in some step, increasing."""
+        return np.unique(np.concatenate([core.reads for core in self.cores]))
 
     def update(self, series: Series) -> RegressionModel:
         """The same coefficients, moved to the end of `series`."""
@@ -462,7 +469,10 @@ def _core(state: State, load: Callable[[State], Core], width: int) -> Core:
     """The core that gave this state, for `width` columns."""
     pipeline = Pipeline.load(state["pipeline"], width) if "pipeline" in state else None
     core = load(state["core"] if pipeline else state)
-    if core.columns > (pipeline.columns(width) if pipeline else width):
+    reads = core.reads
+    if len(reads) and not 0 <= int(reads.min()) <= int(reads.max()) < (
+        pipeline.columns(width) if pipeline else width
+    ):
         raise DamagedError("a regression model reads columns that its plan does not have")
     return Piped(pipeline, core) if pipeline else core
 

@@ -54,9 +54,9 @@ class Trees:
     value: Floats
 
     @property
-    def columns(self) -> int:
-        """How many columns are read at least."""
-        return 1 + int(self.feature.max(initial=-1))
+    def reads(self) -> npt.NDArray[np.int64]:
+        """The positions of the columns that have a say."""
+        return np.unique(self.feature).astype(np.int64)
 
     @classmethod
     def of(cls, booster: lightgbm.Booster) -> Trees:
