@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from many_models.runs.check import check_source
     from many_models.runs.models import ModelSet, open_models
     from many_models.runs.mutations import mutations
+    from many_models.runs.resume import resume
     from many_models.runs.run import Run, open_run
     from many_models.runs.train import train
     from many_models.spec import ForecastSpec
@@ -28,6 +29,7 @@ _HOMES = {
     "mutations": "many_models.runs.mutations",
     "open_models": "many_models.runs.models",
     "open_run": "many_models.runs.run",
+    "resume": "many_models.runs.resume",
     "train": "many_models.runs.train",
 }
 
@@ -40,6 +42,7 @@ __all__ = [
     "mutations",
     "open_models",
     "open_run",
+    "resume",
     "train",
 ]
 

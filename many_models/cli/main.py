@@ -7,8 +7,10 @@ failed; 130 cancelled; 1 a bug.
 
 from __future__ import annotations
 
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -132,25 +134,29 @@ def train(
         except OutsideError as trouble:
             raise type(trouble)(trouble.message, _REACH) from trouble
     target = run_dir or default_directory(spec.name)
-    try:
+    with _stopped_kindly(target):
         run = train_run(None, spec, run_dir=target, limit=limit, cutoff=cutoff, progress=_progress())
-    except KeyboardInterrupt:
-        kept = f"; finished series are kept in {target}" if target.exists() else ""
-        raise Cancelled(f"cancelled{kept}") from None
-    output.print_summary(run.summary)
-    try:
-        if spec.registry.name is not None:
-            _register(run, spec.registry.name)
-    finally:
-        # The run is whole whatever the registry says, and scripts read where it lies from the last line.
-        output.line(str(run.directory))
-    if not run.summary["too_many_failed"]:
+    return _finish(run)
+
+
+@app.command()
+def resume(
+    run_dir: Annotated[Path, typer.Argument(help="The directory of a run that was interrupted.")],
+) -> int:
+    """Finish an interrupted run; refit nothing that is done."""
+    from many_models.cli import output
+    from many_models.runs.resume import is_finished
+    from many_models.runs.resume import resume as resume_run
+
+    if is_finished(run_dir):
+        output.message("the run is finished: there is nothing to do")
+        output.line(str(run_dir))
         return 0
-    output.message(
-        f"{run.summary['failed_fraction']:.1%} of the series failed, more than "
-        f"budget.max_failed_fraction {spec.budget.max_failed_fraction:.1%}; see {run.directory}/results"
-    )
-    return TOO_MANY_FAILED
+    with _stopped_kindly(run_dir):
+        run = resume_run(run_dir, progress=_progress())
+    resumed = run.summary.get("resumed", {"kept": 0, "refitted": 0})
+    output.message(f"{resumed['kept']} series were finished before; {resumed['refitted']} fitted again")
+    return _finish(run)
 
 
 @app.command()
@@ -301,6 +307,44 @@ def _spec(config: Path, data: str | None) -> ForecastSpec:
 
     spec = ForecastSpec.from_yaml(config)
     return spec if data is None else spec.replace({"data.path": data, "data.table": None})
+
+
+@contextmanager
+def _stopped_kindly(run_dir: Path) -> Iterator[None]:
+    """A run under way: Ctrl-C and SIGTERM end it as cancelled, and the message says how it goes on."""
+    from many_models.runs.train import cancelled_message
+
+    def stop(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Cancelled(cancelled_message(run_dir) if run_dir.exists() else "cancelled") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _finish(run: Run) -> int:
+    """The exit code of a finished run, which is summed up, registered where asked for, and printed last."""
+    from many_models.cli import output
+
+    spec, summary = run.spec, run.summary
+    output.print_summary(summary)
+    try:
+        if spec.registry.name is not None:
+            _register(run, spec.registry.name)
+    finally:
+        # The run is whole whatever the registry says, and scripts read where it lies from the last line.
+        output.line(str(run.directory))
+    if not summary["too_many_failed"]:
+        return 0
+    output.message(
+        f"{summary['failed_fraction']:.1%} of the series failed, more than "
+        f"budget.max_failed_fraction {spec.budget.max_failed_fraction:.1%}; see {run.directory}/results"
+    )
+    return TOO_MANY_FAILED
 
 
 def _write_mutations(spec: ForecastSpec, out: Path, key: list[str]) -> None:

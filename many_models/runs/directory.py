@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -22,6 +23,7 @@ from many_models.automl.prior import Prior
 from many_models.automl.rows import FOLDERS, schemas
 from many_models.errors import DamagedError, DataError, LookupFailed, Problem, StorageError
 from many_models.panel.layout import Layout
+from many_models.runs.journal import Beginning, Journal, Plan
 from many_models.spec import ForecastSpec
 
 RUNS = "runs"
@@ -42,31 +44,52 @@ class RunDirectory:
         self.path = path
 
     @classmethod
-    def create(cls, path: str | Path, spec: ForecastSpec, layout: Layout, prior: Prior) -> RunDirectory:
-        """A new run directory, with empty tables of the right schema in every folder.
+    def begin(cls, path: str | Path, spec: ForecastSpec, beginning: Beginning) -> RunDirectory:
+        """A new run directory that holds its configuration and how it began.
 
         Raises
         ------
-        DataError
-            When the folder holds something already.
         StorageError
             When it cannot be written.
         """
-        refuse_used(path)
         directory = cls(Path(path))
         try:
             directory.path.mkdir(parents=True, exist_ok=True)
-            for folder, schema in schemas(layout, spec.forecast.quantiles).items():
-                (directory.path / folder).mkdir()
-                directory._write_table(folder, schema.empty_table(), "part-000000")
+            directory.journal.begin(beginning)
             directory._write_text(SPEC, f"# fingerprint: {spec.fingerprint}\n{spec.to_yaml()}")
-            directory._write_text(LAYOUT, json.dumps(layout.to_dict(), ensure_ascii=False, indent=1))
-            directory._write_text(PRIOR, json.dumps(prior.to_dict()))
         except OSError as trouble:
-            raise StorageError(
-                f"{path}: cannot write the run directory: {trouble.strerror or trouble}"
-            ) from trouble
+            raise _unwritable(path, trouble) from trouble
         return directory
+
+    def lay_out(
+        self, spec: ForecastSpec, layout: Layout, prior: Prior, plan: Plan, groups: pd.DataFrame
+    ) -> None:
+        """Empty tables of the right schema in every folder, and what the run goes by.
+
+        Raises
+        ------
+        StorageError
+            When they cannot be written.
+        """
+        try:
+            for folder, schema in schemas(layout, spec.forecast.quantiles).items():
+                (self.path / folder).mkdir()
+                self._write_table(folder, schema.empty_table(), "part-000000")
+            self._write_text(LAYOUT, json.dumps(layout.to_dict(), ensure_ascii=False, indent=1))
+            self._write_text(PRIOR, json.dumps(prior.to_dict()))
+            self.journal.lay_out(plan, groups)
+        except OSError as trouble:
+            raise _unwritable(self.path, trouble) from trouble
+
+    @property
+    def journal(self) -> Journal:
+        """What is written down so that the run can be continued."""
+        return Journal(self.path)
+
+    def forget(self) -> None:
+        """Removes a run that came to nothing before it was laid out."""
+        self.journal.forget()
+        (self.path / SPEC).unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:
@@ -91,14 +114,17 @@ class RunDirectory:
             )
         return directory
 
-    def append(self, batch: int, tables: Mapping[str, Sequence[pa.Table]]) -> None:
-        """Adds the rows of one batch: one file per folder, `results` last.
+    def append(
+        self, batch: int, tables: Mapping[str, Sequence[pa.Table]], marks: Mapping[int, bytes], seconds: float
+    ) -> None:
+        """Adds one batch: its groups with the fingerprints of their data, a file per folder, `results` last.
 
         Raises
         ------
         StorageError
             When the disk refuses; what was finished before stays.
         """
+        self.journal.note(batch, marks, seconds)
         for folder in FOLDERS:
             parts = tables.get(folder)
             if parts:
@@ -113,7 +139,8 @@ class RunDirectory:
         except OSError as trouble:
             hidden.unlink(missing_ok=True)
             raise StorageError(
-                f"{target}: cannot be written: {trouble.strerror or trouble}; finished series are kept"
+                f"{target}: cannot be written: {trouble.strerror or trouble}; finished series are kept",
+                f"many-models resume {self.path}",
             ) from trouble
 
     def _write_text(self, name: str, text: str) -> None:
@@ -122,14 +149,14 @@ class RunDirectory:
         os.replace(hidden, self.path / name)
 
     def read(self, folder: str, columns: list[str] | None = None) -> pa.Table:
-        """The rows of one folder, as far as they are written.
+        """The rows of one folder, of the batches that are whole.
 
         Raises
         ------
         DamagedError
             When a file is not what was written.
         """
-        files = sorted((self.path / folder).glob("part-*.parquet"))
+        files = self._files(folder)
         if not files:
             raise LookupFailed(
                 Problem(
@@ -137,6 +164,17 @@ class RunDirectory:
                 )
             )
         return pa.concat_tables([_read_table(file, columns) for file in files])
+
+    def batch(self, number: int, folders: Sequence[str]) -> dict[str, list[pa.Table]]:
+        """The rows of one batch in these folders, those that it has."""
+        files = {folder: self.path / folder / f"part-{number:06d}.parquet" for folder in folders}
+        return {folder: [_read_table(file, None)] for folder, file in files.items() if file.is_file()}
+
+    def _files(self, folder: str) -> list[Path]:
+        """The files of a folder; a batch whose results are not written is not there yet."""
+        files = sorted((self.path / folder).glob("part-*.parquet"))
+        whole = {file.name for file in (self.path / "results").glob("part-*.parquet")}
+        return [file for file in files if file.name in whole]
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Puts `summary.json` in place; the only file that a later command may replace (to register)."""
@@ -160,7 +198,7 @@ class RunDirectory:
                     str(self.path),
                     f"a run without {SUMMARY}",
                     "a finished run",
-                    "the run was interrupted; train again",
+                    f"the run was interrupted: many-models resume {self.path}",
                 )
             )
         return self._read_json(SUMMARY)
@@ -186,6 +224,10 @@ class RunDirectory:
         except ValueError as trouble:
             raise DamagedError(f"{file} is not what was written: {trouble}") from trouble
         return document
+
+
+def _unwritable(path: str | Path, trouble: OSError) -> StorageError:
+    return StorageError(f"{path}: cannot write the run directory: {trouble.strerror or trouble}")
 
 
 def _read_table(file: Path, columns: list[str] | None) -> pa.Table:

@@ -1,0 +1,233 @@
+"""Resuming: a killed run goes on where it stopped, with the same results, and nothing mixed."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from many_models import resume, train
+from many_models.cli.main import app
+from many_models.datasets import retail
+from many_models.errors import Cancelled, DataError, InputError, LookupFailed, SpecError
+
+FOLDERS = ("results", "forecasts", "totals", "backtest", "leaderboard", "findings", "models")
+# what a clock says, and what names the run, differ between any two runs
+CLOCKS = ["seconds", "fit_seconds", "predict_seconds", "run_id"]
+
+
+def rows_of(folder, name):
+    """The rows of a folder without what a clock says, in a fixed order."""
+    frame = pd.read_parquet(Path(folder) / name)
+    frame = frame.drop(columns=[c for c in CLOCKS if c in frame.columns])
+    if name == "models":
+        return frame.drop_duplicates("content_id").sort_values("content_id", ignore_index=True)
+    keys = [c for c in ("store", "item") if c in frame.columns]
+    return frame.sort_values(keys, kind="stable", ignore_index=True)
+
+
+def assert_same(run, other):
+    for name in FOLDERS:
+        pd.testing.assert_frame_equal(rows_of(run, name), rows_of(other, name), check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory, retail_spec):
+    """A table of 24 series on disk, its configuration, and the undisturbed run."""
+    folder = tmp_path_factory.mktemp("shop")
+    frame = retail(stores=4, items=6, periods=70, frequency="W", future=4, seed=3)
+    frame.to_parquet(folder / "sales.parquet")
+    spec = retail_spec(**{"data.path": str(folder / "sales.parquet"), "engine.workers": 1})
+    spec = spec.replace({"features.holidays": None})
+    (folder / "spec.yaml").write_text(spec.to_yaml())
+    train(None, spec, run_dir=folder / "whole")
+    return folder
+
+
+def killed_run(shop, run_dir, after, seconds=60.0):
+    """Whether a training process was killed, the hard way, once `after` batches were written."""
+    code = (
+        "import sys\n"
+        "from many_models.engines import local\n"
+        "local.BATCH_SECONDS = 0.02\n"  # small batches, so that a kill falls between many
+        "from many_models import ForecastSpec, resume, train\n"
+        "config, run, again = sys.argv[1:]\n"
+        "resume(run) if again == 'resume' else train(None, ForecastSpec.from_yaml(config), run_dir=run)\n"
+    )
+    again = "resume" if (run_dir / "journal").is_dir() else "train"
+    command = [sys.executable, "-c", code, str(shop / "spec.yaml"), str(run_dir), again]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True)
+    deadline = time.monotonic() + seconds
+    while process.poll() is None and time.monotonic() < deadline:
+        if len(list((run_dir / "results").glob("part-*.parquet"))) > after:
+            os.killpg(process.pid, signal.SIGKILL)
+            break
+        time.sleep(0.002)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode in (0, -signal.SIGKILL), err.decode()
+    return process.returncode != 0
+
+
+def half_run(shop, run_dir, batches=1):
+    """A run that was killed when it had so many batches, made without a process: cancelled after them."""
+    from many_models import ForecastSpec
+    from many_models.engines import local
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(local, "BATCH_SECONDS", 0.0)
+        bar = CancelAfter(run_dir, batches)
+        with pytest.raises(Cancelled, match="many-models resume"):
+            train(None, ForecastSpec.from_yaml(shop / "spec.yaml"), run_dir=run_dir, progress=bar)
+    return run_dir
+
+
+class CancelAfter:
+    """Progress that puts the file `cancel` into the run after some batches."""
+
+    def __init__(self, run_dir, batches):
+        self.run_dir, self.left = run_dir, batches + 1  # the first step tells what is there already
+
+    def bar(self, what, total):
+        from contextlib import nullcontext
+
+        return nullcontext(self.step)
+
+    def step(self, done):
+        self.left -= 1
+        if self.left == 0:
+            (self.run_dir / "cancel").touch()
+
+
+def test_killed_runs_resume_to_the_same_results_and_refit_nothing(shop, tmp_path):
+    draw = random.Random(5)
+    run_dir, kills, finished = tmp_path / "run", 0, set()
+    for after in (draw.randrange(0, 4), draw.randrange(6, 12)):
+        kills += killed_run(shop, run_dir, after)
+        rows = pd.read_parquet(run_dir / "results")
+        stamps = dict(zip(zip(rows["store"], rows["item"], strict=True), rows["seconds"], strict=True))
+        assert finished <= set(stamps.items())  # what was finished is not fitted again
+        finished = set(stamps.items())
+    assert kills == 2
+    run = resume(run_dir)
+    assert run.summary["resumed"] == {"times": 2, "kept": len(finished), "refitted": 0}
+    assert run.summary["series"] == 24
+    assert len(run.results()) == 24
+    assert_same(run_dir, shop / "whole")
+    whole = json.loads((shop / "whole" / "summary.json").read_text())
+    assert run.summary["outcomes"] == whole["outcomes"]
+    assert run.summary["bias"] == pytest.approx(whole["bias"])
+    assert not [p for p in run_dir.rglob(".*") if p.is_file()]
+
+
+def test_rows_of_a_batch_that_was_not_finished_are_written_once(shop, tmp_path):
+    run_dir = half_run(shop, tmp_path / "run", batches=3)
+    last = max((run_dir / "results").glob("part-*.parquet"))
+    last.unlink()  # killed after the other folders, before results
+    (run_dir / "results" / ".part-000009-deadbeef.parquet").write_bytes(b"half")
+    run = resume(run_dir)
+    assert not run.forecasts().duplicated(["store", "item", "step"]).any()
+    assert_same(run_dir, shop / "whole")
+    assert not list(run_dir.rglob(".part-*"))
+
+
+def test_a_run_killed_before_its_first_batch_begins_anew(shop, tmp_path):
+    run_dir = half_run(shop, tmp_path / "run")
+    (run_dir / "journal" / "plan.json").unlink()
+    assert_same(resume(run_dir).directory, shop / "whole")
+
+
+def test_the_cancel_file_stops_the_run_and_resume_takes_it_away(shop, tmp_path):
+    run_dir = half_run(shop, tmp_path / "run")
+    assert (run_dir / "cancel").exists()
+    assert 0 < len(pd.read_parquet(run_dir / "results")) < 24
+    run = resume(run_dir)
+    assert not (run_dir / "cancel").exists()
+    assert run.summary["resumed"]["kept"] > 0
+
+
+def test_a_changed_configuration_is_refused_by_name(shop, tmp_path):
+    run_dir = half_run(shop, tmp_path / "run")
+    text = (run_dir / "spec.yaml").read_text()
+    (run_dir / "spec.yaml").write_text(text.replace("horizon: 4", "horizon: 5"))
+    with pytest.raises(SpecError, match=r"forecast\.horizon"):
+        resume(run_dir)
+    (run_dir / "spec.yaml").write_text(text)
+    assert_same(resume(run_dir).directory, shop / "whole")
+
+
+def test_changed_data_of_a_finished_series_are_refused_by_key(shop, tmp_path):
+    run_dir = half_run(shop, tmp_path / "run", batches=2)
+    first = pd.read_parquet(run_dir / "results").iloc[0]
+    frame = pd.read_parquet(shop / "sales.parquet")
+    mine = (frame["store"] == first["store"]) & (frame["item"] == first["item"])
+    other = frame.copy()
+    other.loc[frame.index[mine][10], "sales"] += 1
+    with pytest.raises(DataError, match=f"1 of .* finished groups.*{first['store']}/{first['item']}"):
+        resume(run_dir, data=other)
+    with pytest.raises(DataError, match="1 groups with more or fewer rows"):
+        resume(run_dir, data=frame.drop(index=frame.index[mine][10]))
+    with pytest.raises(DataError, match="1 groups gone"):
+        resume(run_dir, data=frame[~mine])
+    shuffled = frame.sample(frac=1, random_state=1)
+    assert_same(resume(run_dir, data=shuffled).directory, shop / "whole")
+
+
+def test_a_run_of_a_data_frame_wants_the_frame_again(retail_frame, retail_spec, tmp_path):
+    bar = CancelAfter(tmp_path / "run", 0)
+    with pytest.raises(Cancelled):
+        train(retail_frame, retail_spec(), run_dir=tmp_path / "run", limit=4, progress=bar)
+    told = CliRunner().invoke(app, ["resume", str(tmp_path / "run")], standalone_mode=False)
+    assert isinstance(told.exception, DataError)
+    assert "data=frame" in str(told.exception)
+    run = resume(tmp_path / "run", data=retail_frame)
+    assert run.summary["series"] == 4
+
+
+def test_two_processes_do_not_write_one_run(shop, tmp_path):
+    run_dir = half_run(shop, tmp_path / "run")
+    lock = run_dir / ".many-models.lock"
+    lock.write_text(json.dumps({"pid": os.getpid(), "host": "elsewhere", "born": None}))
+    with pytest.raises(InputError, match=r"process \d+ on elsewhere"):
+        resume(run_dir)
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    import socket
+
+    lock.write_text(json.dumps({"pid": gone.pid, "host": socket.gethostname(), "born": "1"}))
+    resume(run_dir)
+    assert not lock.exists()
+
+
+def test_a_finished_run_has_nothing_to_do(shop):
+    told = CliRunner().invoke(app, ["resume", str(shop / "whole")], standalone_mode=False)
+    assert "nothing to do" in told.output
+    before = sorted(p.stat().st_mtime_ns for p in (shop / "whole").rglob("*"))
+    resume(shop / "whole")
+    assert sorted(p.stat().st_mtime_ns for p in (shop / "whole").rglob("*")) == before
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path):
+    with pytest.raises(LookupFailed, match="nothing there"):
+        resume(tmp_path / "none")
+
+
+def test_refused_data_leave_no_folder(retail_frame, retail_spec, tmp_path):
+    with pytest.raises(DataError):
+        train(retail_frame.drop(columns="sales"), retail_spec(), run_dir=tmp_path / "a" / "run")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_journal_holds_every_group_once(retail_run):
+    parts = sorted((retail_run.directory / "journal").glob("part-*.parquet"))
+    groups = [g for part in parts for g in pq.read_table(part)["group"].to_pylist()]
+    assert sorted(groups) == list(range(len(retail_run.results())))
