@@ -199,13 +199,14 @@ class _Blocks:
 
 def _numbers(frame: pd.DataFrame, names: list[str]) -> Ints:
     """The number [n] of each row's combination of values, counted from 0 by first appearance."""
-    return frame.groupby(names, sort=False, observed=True).ngroup().to_numpy(dtype=np.int64)
+    numbers: Ints = frame.groupby(names, sort=False, observed=True).ngroup().to_numpy(dtype=np.int64)
+    return numbers
 
 
 def _starts(ordered: Ints) -> Ints:
     """Where each new number begins in ordered numbers."""
-    starts: Ints = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return starts
+    new: Any = np.concatenate([[True], ordered[1:] != ordered[:-1]])
+    return np.asarray(np.flatnonzero(new), dtype=np.int64)
 
 
 def _plain(value: Any) -> Any:
