@@ -98,6 +98,12 @@ class SeriesForecaster:
             record["horizon"] = model.horizon
         return record
 
+    @property
+    def content_id(self) -> str | None:
+        """The name of the model that serves the key; None where none does."""
+        found = self._row.get("content_id")
+        return None if found is None else str(found)
+
     def forecast(self, horizon: int | None = None, future: Any = None, history: Any = None) -> pd.DataFrame:
         """The forecast of this key; see `ModelSet.forecast`. Key columns may be left out of the tables."""
         values = self.key.as_dict()

@@ -103,6 +103,22 @@ class Run:
         frame: pd.DataFrame = mutation_table(data, self.spec, key, cutoff=cutoff).to_pandas()
         return frame
 
+    def features(self, **key: Any) -> pd.DataFrame:
+        """One row per engineered feature: candidate, family, source columns, parameters, whether it was kept.
+
+        Without a key: over all series, with how many have it and in which share of them it has a say.
+        """
+        from many_models.runs.features import features_of
+
+        return features_of(self.models(), key)
+
+    def columns(self) -> pd.DataFrame:
+        """One row per input column: purpose, kind, imputation, what was derived of it, or why nothing was."""
+        from many_models.runs.features import columns_of, features_of
+
+        models = self.models()
+        return columns_of(models, features_of(models))
+
     def models(self) -> ModelSet:
         """The run's models, to find and forecast with."""
         from many_models.runs.models import open_models
