@@ -83,8 +83,8 @@ def _bounds(
         # the median of a few values lies near each of them
         each = len(values) / season
         spent = each / (each - 1.5)
-    residual = residual - _median(residual)
-    spread = 1.4826 * spent * _median(np.abs(residual))
+    residual = residual - median(residual)
+    spread = 1.4826 * spent * median(np.abs(residual))
     if spread <= 0:
         nothing = np.full(len(values), np.nan)
         return nothing, nothing
@@ -106,8 +106,8 @@ def _profile(residual: Floats, phase: Ints) -> Floats:
     return result
 
 
-def _median(values: Floats) -> float:
-    """The median; many times faster than NumPy's on short histories."""
+def median(values: Floats) -> float:
+    """The median of values [n], n >= 1; many times faster than NumPy's on short histories."""
     ordered = np.sort(values)
     n = len(ordered)
     return float((ordered[(n - 1) // 2] + ordered[n // 2]) / 2)

@@ -91,7 +91,8 @@ def _is_noise(values: Floats, season: int) -> bool:
     ranks[np.argsort(values, kind="stable")] = np.arange(n) - (n - 1) / 2
     correlation = np.fft.irfft(np.abs(np.fft.rfft(ranks, 2 * n)) ** 2)[: n // 2]
     correlation = correlation / correlation[0]
-    lags = np.unique([*range(1, _LAGS + 1), *((season, 2 * season) if season > 1 else ())])
+    seasonal = {season, 2 * season} if season > 1 else set()
+    lags = np.array(sorted({*range(1, _LAGS + 1), *seasonal}))
     lags = lags[lags < len(correlation)]
     total = float(n * (n + 2) * (correlation[lags] ** 2 / (n - lags)).sum())
     # Wilson & Hilferty: the cube root of a chi-squared value over its degrees is nearly normal

@@ -264,7 +264,7 @@ def _known_ahead(prepared: Prepared, around: Surroundings) -> list[Finding]:
     if not prepared.known:
         return []
     history, ahead = prepared.known_x[: prepared.length], prepared.known_x[prepared.length :]
-    seen = np.isfinite(ahead).any(axis=0)
+    seen: Bools = np.asarray(np.isfinite(ahead).any(axis=0))
     own = [
         j for j, column in enumerate(prepared.known) if column.origin not in ("siblings", "alone", "missing")
     ]
@@ -303,7 +303,7 @@ def _flags(frame: pd.DataFrame, layout: Layout) -> list[Finding]:
     if layout.mask is None and layout.closed is None:
         return found
     y = frame["y"].to_numpy(dtype=np.float64)
-    there = np.isfinite(y)
+    there: Bools = np.isfinite(y)
     if layout.mask is not None:
         with np.errstate(invalid="ignore"):
             masked: Bools = np.asarray(frame["mask"], dtype=np.float64) > 0.5

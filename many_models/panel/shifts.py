@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from many_models.panel.demand import median
 from many_models.panel.series import Floats
 
 SHIFT_Z = 8.0
@@ -30,15 +31,15 @@ def level_shift(values: Floats, season: int) -> tuple[int, float] | None:
         return None
     # on long histories not every position is looked at, but a shift is as wide as its windows
     step = max(1, min(window // 4, (len(values) - 2 * window) // _POSITIONS))
-    levels = np.median(np.lib.stride_tricks.sliding_window_view(values, window)[::step], axis=1)
+    ordered = np.sort(np.lib.stride_tricks.sliding_window_view(values, window)[::step], axis=1)
+    levels = (ordered[:, (window - 1) // 2] + ordered[:, window // 2]) / 2
     apart = max(1, window // step)
     jumps = levels[apart:] - levels[:-apart]
     if not len(jumps):
         return None
     place = int(np.abs(jumps).argmax())
-    noise = 1.4826 * float(
-        np.median(np.abs(values - levels[_nearest(len(values), window, step, len(levels))]))
-    )
+    near = levels[_nearest(len(values), window, step, len(levels))]
+    noise = 1.4826 * median(np.abs(values - near))
     jump = float(jumps[place])
     least = max(SHIFT_Z * noise, 0.05 * float(np.abs(levels).max()))
     return ((place + apart) * step, jump) if abs(jump) > least else None
@@ -64,10 +65,12 @@ def distance(before: Floats, after: Floats) -> float:
 
 def drifted(before: Floats, after: Floats) -> bool:
     """Whether the later values hardly share the range of the earlier ones."""
-    return distance(before, after) >= DRIFT_DISTANCE
+    below = float((before < median(after)).mean())
+    # so far apart, hardly any earlier value lies on the other side of the later middle
+    return not 0.1 < below < 0.9 and distance(before, after) >= DRIFT_DISTANCE
 
 
 def rescaled(before: Floats, after: Floats) -> float:
     """The factor between the spreads of two parts; 1 where one of them does not spread."""
-    spreads = [float(np.median(np.abs(part - np.median(part)))) for part in (before, after)]
+    spreads = [median(np.abs(part - median(part))) for part in (before, after)]
     return spreads[1] / spreads[0] if min(spreads) > 0 else 1.0
