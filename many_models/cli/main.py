@@ -236,11 +236,19 @@ def find(
             help="COL=VALUE for each key column; none where there is one series.", metavar="COL=VALUE ..."
         ),
     ] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="The version that the alias named on this date.", metavar="DATE")
+    ] = None,
     json: Json = False,
 ) -> int:
     """Show which learner serves a key, its scores, its version and lineage."""
     from many_models.cli import output
     from many_models.runs.models import open_models
+
+    if as_of is not None:
+        from many_models.runs.registration import version_as_of
+
+        model = version_as_of(model, as_of).uri
 
     models = open_models(model)
     output.print_record(models.find(models.parse_key(key or [])).record, json)
@@ -284,6 +292,20 @@ def promote(
     before = registry().promote(name, version, alias)
     was = "was not set" if before is None else f"was version {before.version}"
     output.line(f"models:/{name}@{alias} is version {version} ({was})")
+    return 0
+
+
+@app.command()
+def rollback(
+    name: Annotated[str, typer.Argument(help="Name of the registered model.")],
+    alias: Annotated[str, typer.Option(help="The alias to move back.")] = "champion",
+) -> int:
+    """Move an alias back to the version that it named before."""
+    from many_models.cli import output
+    from many_models.runs.registration import registry
+
+    was, now = registry().rollback(name, alias)
+    output.line(f"models:/{name}@{alias} is version {now} (was version {was})")
     return 0
 
 

@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -39,6 +39,11 @@ ColumnType = Literal["boolean", "integer", "long", "float", "double", "string", 
 
 MODEL_FOLDER = "model"
 """Where a run keeps its model among its artifacts."""
+
+_MOVED = "many_models.moved."
+"""Begins the version tags that record when an alias moved there; MLflow keeps no history of aliases."""
+
+_PROMOTED, _ROLLED_BACK = "promoted", "rolled back"
 
 _URI_FORMS = "models:/NAME@ALIAS, models:/NAME/VERSION, models:/NAME/latest or runs:/RUN_ID/model"
 _ALIAS = re.compile(r"[\w\-]{1,256}", re.ASCII)
@@ -73,7 +78,7 @@ class Version:
     created
         When it was registered.
     tags
-        The tags of the version.
+        The tags of the version, without those that record moves of an alias.
     """
 
     name: str
@@ -142,6 +147,38 @@ class Flavor:
     requirements: Sequence[str]
     loader_module: str = "many_models.serving"
     wheel: str | Path | None = None
+
+
+@dataclass(frozen=True)
+class _Move:
+    """One recorded move of an alias: when, to which version, and whether forwards or back."""
+
+    at: datetime
+    version: int
+    how: str
+
+
+def _stack(moves: Iterable[_Move]) -> list[int]:
+    """The versions that an alias named one after the other, those that were rolled back left out."""
+    stack: list[int] = []
+    for move in moves:
+        if move.how == _ROLLED_BACK:
+            while stack and stack[-1] != move.version:
+                stack.pop()
+        if not stack or stack[-1] != move.version:
+            stack.append(move.version)
+    return stack
+
+
+def _no_way_back(name: str, alias: str, current: int, stack: Sequence[int]) -> Problem:
+    moved = bool(stack) and stack[-1] != current
+    found = f"version {current}" + (f", which was set by other means than {stack[-1]}" if moved else "")
+    return Problem(
+        f"models:/{name}@{alias}",
+        f"{found}, before which no version is recorded",
+        "an alias that was moved by promote or register at least twice",
+        f"many-models promote {name} VERSION --alias {alias}",
+    )
 
 
 class Registry:
@@ -240,7 +277,7 @@ class Registry:
                 raise
             client.set_terminated(run.info.run_id, "FINISHED")
             if alias is not None:
-                client.set_registered_model_alias(name, alias, str(made.version))
+                self._move(client, name, alias, int(made.version), _PROMOTED)
             return _version(made, () if alias is None else (alias,))
 
     def promote(self, name: str, version: int, alias: str = "champion") -> Version | None:
@@ -252,16 +289,101 @@ class Registry:
             When there is no such model or version.
         InputError
             When the alias is not allowed.
+        RegistryError
+            When the alias names another version afterwards, because of a promotion at the same time.
         """
         _check_alias(alias)
         with self._calling(f"promoting {name}/{version}") as client:
             aliases = self._aliases(client, name)
             self._numbered(client, name, str(version), aliases)
             previous = aliases.get(alias)
-            client.set_registered_model_alias(name, alias, str(version))
+            if previous != version:
+                self._move(client, name, alias, version, _PROMOTED)
             if previous is None:
                 return None
             return self._numbered(client, name, str(previous), aliases)
+
+    def rollback(self, name: str, alias: str = "champion") -> tuple[int, int]:
+        """The version that the alias named until now, and the one before it, which it names again.
+
+        A second rollback goes one further back: what was rolled back from is forgotten.
+
+        Raises
+        ------
+        LookupFailed
+            When there is no such model or alias, or nothing recorded before it.
+        RegistryError
+            When the alias names another version afterwards, because of a promotion at the same time.
+        """
+        _check_alias(alias)
+        with self._calling(f"rolling back {name}@{alias}") as client:
+            aliases = self._aliases(client, name)
+            if alias not in aliases:
+                raise _no_alias(name, alias, aliases)
+            current = aliases[alias]
+            stack = _stack(self._moves(client, name, alias))
+            if len(stack) < 2 or stack[-1] != current:
+                raise LookupFailed(_no_way_back(name, alias, current, stack))
+            self._move(client, name, alias, stack[-2], _ROLLED_BACK)
+            return current, stack[-2]
+
+    def as_of(self, name: str, when: datetime, alias: str = "champion") -> Version:
+        """The version that an alias named at a moment, by the recorded promotions and rollbacks.
+
+        Raises
+        ------
+        LookupFailed
+            When it named none, saying since when it does.
+        """
+        with self._calling(f"looking up {name}@{alias} as of {when.isoformat()}") as client:
+            aliases = self._aliases(client, name)
+            moves = self._moves(client, name, alias)
+            stack = _stack(move for move in moves if move.at <= when.astimezone(UTC))
+            if not stack:
+                since = moves[0].at.isoformat(timespec="seconds") if moves else None
+                raise LookupFailed(
+                    Problem(
+                        f"models:/{name}@{alias}",
+                        f"no version as of {when.isoformat()}",
+                        f"from {since} on" if since else "no promotion is recorded",
+                        "name a later date, or a version",
+                    )
+                )
+            return self._numbered(client, name, str(stack[-1]), aliases)
+
+    def _move(self, client: Any, name: str, alias: str, version: int, how: str) -> None:
+        """The alias moved and the move recorded; an error when somebody else moved it at the same time.
+
+        MLflow has no compare-and-set: the last write wins, and whoever reads another version than the
+        own right after has lost.
+        """
+        tag = f"{_MOVED}{alias}.{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
+        client.set_model_version_tag(name, str(version), tag, how)
+        try:
+            client.set_registered_model_alias(name, alias, str(version))
+            now = self._aliases(client, name).get(alias)
+        except BaseException:
+            with suppress(Exception):  # the first error is the one to tell
+                client.delete_model_version_tag(name, str(version), tag)
+            raise
+        if now != version:
+            client.delete_model_version_tag(name, str(version), tag)
+            raise RegistryError(
+                f"models:/{name}@{alias} is version {now}, not {version}: another promotion came in between",
+                f"many-models promote {name} {version} --alias {alias}",
+            )
+
+    def _moves(self, client: Any, name: str, alias: str) -> list[_Move]:
+        """The recorded moves of an alias, the oldest first."""
+        prefix = f"{_MOVED}{alias}."
+        moves = []
+        for entry in self._entries(client, name):
+            for tag, how in dict(entry.tags or {}).items():
+                if tag.startswith(prefix):
+                    with suppress(ValueError):  # a tag that somebody else made up
+                        at = datetime.strptime(tag.removeprefix(prefix), "%Y%m%dT%H%M%S.%fZ")
+                        moves.append(_Move(at.replace(tzinfo=UTC), int(entry.version), str(how)))
+        return sorted(moves, key=lambda move: (move.at, move.version))
 
     # -- reading --
 
@@ -589,7 +711,7 @@ def _version(entry: Any, aliases: tuple[str, ...]) -> Version:
         entry.run_id or None,
         aliases,
         None if created is None else datetime.fromtimestamp(created / 1000, UTC),
-        dict(entry.tags or {}),
+        {tag: value for tag, value in dict(entry.tags or {}).items() if not tag.startswith(_MOVED)},
     )
 
 

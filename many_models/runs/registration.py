@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime, time
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -71,12 +72,37 @@ def register_run(run: Run, name: str | None, alias: str | None, tracking_uri: st
                 alias=moved,
             )
         except OutsideError as trouble:
-            raise type(trouble)(
-                trouble.message, f"many-models register {run.directory} {chosen}"
-            ) from trouble
+            again = trouble.continue_with or f"many-models register {run.directory} {chosen}"
+            raise type(trouble)(trouble.message, again) from trouble
     registered = {"name": version.name, "version": version.version, "alias": version.alias}
     RunDirectory(run.directory).write_summary({**summary, "registered": registered})
     return version
+
+
+def version_as_of(uri: str, when: str, tracking_uri: str | None = None) -> Version:
+    """The version that the alias of `models:/NAME@ALIAS` named at a moment; a date means its end in UTC.
+
+    Raises
+    ------
+    InputError
+        When the text is no date, or the URI names no alias.
+    """
+    name, at, alias = uri.removeprefix("models:/").rpartition("@")
+    if not uri.startswith("models:/") or not at:
+        raise InputError(
+            Problem(
+                "MODEL", repr(uri), "models:/NAME@ALIAS with --as-of", "a version or run is the same always"
+            )
+        )
+    try:
+        moment = datetime.fromisoformat(when)
+    except ValueError:
+        raise InputError(
+            Problem("--as-of", repr(when), "a date or an ISO stamp", "for instance 2026-05-01")
+        ) from None
+    if len(when.strip()) <= len("2026-05-01"):
+        moment = datetime.combine(moment.date(), time.max)
+    return registry(tracking_uri).as_of(name, moment if moment.tzinfo else moment.replace(tzinfo=UTC), alias)
 
 
 def requirements() -> list[str]:

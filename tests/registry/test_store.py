@@ -11,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import warnings
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -85,6 +86,55 @@ def test_versions_count_up_and_aliases_move(registry, bundle, tmp_path):
     assert [v.aliases for v in registry.versions("moving")] == [("beta", "champion"), ()]
     assert Bundle.open(registry.files("models:/moving@champion")).manifest == {"value": 2}
     assert Bundle.open(registry.files("models:/moving/1")).manifest == {"value": 1}
+
+
+def test_rollback_goes_back_one_step_at_a_time_and_the_past_can_be_asked(registry, bundle, tmp_path):
+    before = datetime.now(UTC)
+    moments = []
+    for _ in range(3):
+        registry.register("history", bundle, FLAVOR, alias="champion")
+        moments.append(datetime.now(UTC))
+    registry.promote("history", 3)  # a promotion that moves nothing leaves no trace
+    assert registry.rollback("history") == (3, 2)
+    assert registry.version("models:/history@champion").version == 2
+    assert registry.rollback("history") == (2, 1)
+    with pytest.raises(LookupFailed, match="before which no version is recorded"):
+        registry.rollback("history")
+    registry.promote("history", 3)
+    assert registry.rollback("history") == (3, 1)  # what was rolled back is not come back to
+    assert [registry.as_of("history", moment).version for moment in moments] == [1, 2, 3]
+    assert registry.as_of("history", datetime.now(UTC)).version == 1
+    with pytest.raises(LookupFailed, match="no version as of"):
+        registry.as_of("history", before)
+    client_of(registry).set_registered_model_alias("history", "champion", "2")
+    with pytest.raises(LookupFailed, match="set by other means"):
+        registry.rollback("history")
+    assert registry.version("models:/history@champion").tags == {}
+
+
+class Overtaken(Registry):
+    """A registry in which somebody else promotes between our move of an alias and our look at it."""
+
+    other = None
+
+    def _aliases(self, client, name):
+        if self.other is not None:
+            self.looks = getattr(self, "looks", 0) + 1
+            if self.looks == 2:
+                self.other.promote(name, 3)
+        return super()._aliases(client, name)
+
+
+def test_of_two_promotions_at_once_the_loser_is_told(local_uri, bundle):
+    registry, ours = Registry(local_uri), Overtaken(local_uri)
+    for alias in ("champion", None, None):
+        registry.register("raced", bundle, FLAVOR, alias=alias)
+    ours.other = registry
+    with pytest.raises(RegistryError, match="is version 3, not 2: another promotion") as told:
+        ours.promote("raced", 2)
+    assert told.value.exit_code == 4
+    assert registry.version("models:/raced@champion").version == 3
+    assert registry.rollback("raced") == (3, 1)  # the loser left no trace
 
 
 def test_the_run_holds_parameters_metrics_tags_and_artifacts(registry, bundle, tmp_path):

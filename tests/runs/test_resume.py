@@ -43,9 +43,9 @@ def assert_same(run, other):
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory, retail_spec):
-    """A table of 24 series on disk, its configuration, and the undisturbed run."""
+    """A table of 12 series on disk, its configuration, and the undisturbed run."""
     folder = tmp_path_factory.mktemp("shop")
-    frame = retail(stores=4, items=6, periods=70, frequency="W", future=4, seed=3)
+    frame = retail(stores=3, items=4, periods=40, frequency="W", future=4, seed=3)
     frame.to_parquet(folder / "sales.parquet")
     spec = retail_spec(**{"data.path": str(folder / "sales.parquet"), "engine.workers": 1})
     spec = spec.replace({"features.holidays": None})
@@ -111,7 +111,7 @@ class CancelAfter:
 def test_killed_runs_resume_to_the_same_results_and_refit_nothing(shop, tmp_path):
     draw = random.Random(5)
     run_dir, kills, finished = tmp_path / "run", 0, set()
-    for after in (draw.randrange(0, 4), draw.randrange(6, 12)):
+    for after in (draw.randrange(0, 3), draw.randrange(4, 8)):
         kills += killed_run(shop, run_dir, after)
         rows = pd.read_parquet(run_dir / "results")
         stamps = dict(zip(zip(rows["store"], rows["item"], strict=True), rows["seconds"], strict=True))
@@ -120,8 +120,8 @@ def test_killed_runs_resume_to_the_same_results_and_refit_nothing(shop, tmp_path
     assert kills == 2
     run = resume(run_dir)
     assert run.summary["resumed"] == {"times": 2, "kept": len(finished), "refitted": 0}
-    assert run.summary["series"] == 24
-    assert len(run.results()) == 24
+    assert run.summary["series"] == 12
+    assert len(run.results()) == 12
     assert_same(run_dir, shop / "whole")
     whole = json.loads((shop / "whole" / "summary.json").read_text())
     assert run.summary["outcomes"] == whole["outcomes"]
@@ -149,7 +149,7 @@ def test_a_run_killed_before_its_first_batch_begins_anew(shop, tmp_path):
 def test_the_cancel_file_stops_the_run_and_resume_takes_it_away(shop, tmp_path):
     run_dir = half_run(shop, tmp_path / "run")
     assert (run_dir / "cancel").exists()
-    assert 0 < len(pd.read_parquet(run_dir / "results")) < 24
+    assert 0 < len(pd.read_parquet(run_dir / "results")) < 12
     run = resume(run_dir)
     assert not (run_dir / "cancel").exists()
     assert run.summary["resumed"]["kept"] > 0
