@@ -340,6 +340,8 @@ def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitConte
         seed=key.seed(spec.seed),
         nonnegative=bool((prepared.y[prepared.observed] >= 0).all()),
         features=FeatureSettings(
+            own=features.own,
+            block=features.block,
             strategy=features.strategy,
             lags=_auto_or_off(features.lags, ()),
             windows=_windows(features.windows),

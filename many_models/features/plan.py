@@ -15,6 +15,7 @@ from many_models.features.events import Events
 from many_models.features.fourier import Fourier
 from many_models.features.holidays import Holidays
 from many_models.features.lags import Lags
+from many_models.features.own import own_family
 from many_models.features.past import Past
 from many_models.features.rows import Rows
 from many_models.features.stl import Stl
@@ -41,6 +42,11 @@ MOST_BYTES = 2**28
 """Of the training matrix of one series; above it lags and windows become fewer."""
 
 
+def family_of(name: str) -> type[Family]:
+    """The family of that name: one of ours, or one of the user's own."""
+    return FAMILIES.get(name) or own_family(name)
+
+
 @dataclass(frozen=True)
 class FeaturePlan:
     """Families in the order of their columns.
@@ -57,7 +63,9 @@ class FeaturePlan:
     @classmethod
     def decide(cls, series: Series, wishes: Wishes, names: tuple[str, ...]) -> Self:
         """The plan for a training part: the named families that have something to say there."""
-        found = (FAMILIES[name].decide(series, wishes) for name in FAMILIES if name in names)
+        asked = [name for name in FAMILIES if name in names and name not in wishes.settings.block]
+        asked += [name for name in names if name not in FAMILIES]
+        found = (family_of(name).decide(series, wishes) for name in asked)
         return cls(tuple(family for family in found if family is not None))
 
     def bytes(self, rows: int) -> int:
@@ -125,6 +133,8 @@ class FeaturePlan:
 
     @classmethod
     def from_dict(cls, data: dict[str, Any]) -> Self:
-        """The plan that gave this `to_dict()`; the order of columns is that of `FAMILIES`."""
-        families = tuple(FAMILIES[name].from_dict(data[name]) for name in FAMILIES if name in data)
+        """The plan that gave this `to_dict()`: the order of columns is that of `FAMILIES`, own ones last."""
+        names = [name for name in FAMILIES if name in data]
+        names += sorted(name for name in data if name not in FAMILIES and name != "dropped")
+        families = tuple(family_of(name).from_dict(data[name]) for name in names)
         return cls(families, tuple(str(column) for column in data.get("dropped", ())))

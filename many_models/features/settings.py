@@ -71,6 +71,10 @@ class FeatureSettings:
     `None` means `auto`; an empty tuple or zero means off.
     """
 
+    own: tuple[str, ...] = ()
+    """Families of the user's own, by name."""
+    block: tuple[str, ...] = ()
+    """Families that no model reads."""
     strategy: str = "auto"
     """direct, recursive or per_step."""
     lags: tuple[int, ...] | Literal["pacf"] | None = None

@@ -155,6 +155,7 @@ def frame_of(series: Series, parameters: Parameters, context: FitContext, style:
     names += HISTORY if parameters["history"] else ()
     names += ("covariates", "context") if parameters["known"] else ()
     names += ("past",) if parameters.get("past") else ()
+    names += tuple(sorted(context.features.own))
     plan = FeaturePlan.decide(series, wishes, names).within(min(MOST_ROWS, len(series) + ENOUGH_ROWS))
     scale = TargetScale.of(series.y, str(parameters["transform"]), context.season)
     level = level_of(scale.forward(series.y), bool(parameters["history"]), context)

@@ -163,8 +163,8 @@ class DataSpec(Part):
     )
     context: ContextSpec | None = Field(
         default=None,
-        description="Known columns of the sibling series (the other brands' prices in the store); null = none. "
-        "A mapping with `by` and `columns`.",
+        description="Known columns of the sibling series (the other brands' prices in the store); "
+        "null = none. A mapping with `by` and `columns`.",
     )
     mask: Annotated[str | None, null_or(COLUMN)] = Field(
         default=None,
@@ -736,6 +736,32 @@ def _lags(value: Any) -> Any:
     return LAGS.check([ONE_LAG.check(value)] if isinstance(value, numbers.Integral) else value)
 
 
+FAMILY_NAMES = (
+    "lags", "windows", "trend", "fourier", "stl", "calendar", "holidays", "events", "covariates", "context",
+    "past",
+)  # fmt: skip
+"""Held equal to the table of families by a test, since the configuration may not import features."""
+
+
+def _is_offered(name: str) -> bool:
+    from importlib.metadata import entry_points
+
+    return bool(entry_points(group="many_models.features", name=name))
+
+
+def _offered_near(name: str) -> str:
+    from importlib.metadata import entry_points
+
+    known = sorted({point.name for point in entry_points(group="many_models.features")})
+    return did_you_mean(name, known) or "install the package that offers it, on the workers too"
+
+
+OWN_FAMILIES = listing(
+    text("the name of an entry point of the group many_models.features", _is_offered, _offered_near),
+    "a list of feature families that installed packages offer",
+)
+
+
 class FeaturesSpec(Part):
     """What the regression learners and ARX see besides the covariates."""
 
@@ -807,9 +833,17 @@ class FeaturesSpec(Part):
     )
     context: Annotated[Auto | Columns, either(AUTO, CONTEXT_LIST)] = Field(
         default="auto",
-        description="What regressions and ARX read of `data.context`: the own value relative to the siblings' "
-        "mean (relative), the mean, the min, the own value minus the min (above_min), each of the siblings; "
+        description="What regressions and ARX read of `data.context`: the own value relative to the "
+        "siblings' mean (relative), the mean, the min, the own value minus the min (above_min), each of the siblings; "
         "auto = relative, and the mean of columns that are true or false.",
+    )
+    own: Annotated[Columns, OWN_FAMILIES] = Field(
+        default=(),
+        description="Feature families of your own, which an installed package offers as entry points of the "
+        "group `many_models.features`.",
+    )
+    block: Annotated[Columns, listing(choice(*FAMILY_NAMES), "a list of feature families")] = Field(
+        default=(), description="Feature families that no model reads, whatever else is set."
     )
     was_missing: Annotated[bool, switch()] = Field(
         default=False,
@@ -834,8 +868,8 @@ class EventsSpec(Part):
     path: Annotated[
         str, location("a parquet or csv file or folder, local or any address that fsspec opens")
     ] = Field(
-        description="The file with one row per event. In a YAML file, a relative path that exists beside that "
-        "file is taken from there, any other from the current folder."
+        description="The file with one row per event. In a YAML file, a relative path that exists beside "
+        "that file is taken from there, any other from the current folder."
     )
     by: Annotated[Columns, COLUMNS] = Field(
         default=(),

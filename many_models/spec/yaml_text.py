@@ -69,11 +69,22 @@ class _Reader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
+ODD_BREAKS = "\r\x85\u2028\u2029"
+
+
 class _Writer(yaml.SafeDumper):
     """PyYAML's safe dumper; quotes what either version of YAML would not read as text."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
+
+    def represent_str(self, data: str) -> Any:
+        # A line break that is not \n is read back as one, unless it stands escaped.
+        style = '"' if any(c in data for c in ODD_BREAKS) else None
+        return self.represent_scalar(f"{_TAG}str", data, style=style)
+
+
+_Writer.add_representer(str, _Writer.represent_str)
 
 
 for _kind, _pattern, _first in _PLAIN:

@@ -218,6 +218,8 @@ DECIDES = {
     "features.covariates.past_lags": "off",
     "features.covariates.past_windows": "off",
     "features.was_missing": True,
+    "features.strategy": "recursive",
+    "features.block": ["stl"],
     "features.scaling": "robust",
     "features.reduction": {"method": "pca"},
     "features.context": ["mean"],
@@ -251,6 +253,8 @@ DECIDES_NOTHING = {
     "data.group": ["shop", "item"],
 }
 RESERVED = {"validation.weights"}
+NEEDS_A_PACKAGE = {"features.own"}
+NEEDS_ANOTHER = {"data.context", "data.keep"}
 
 
 def test_the_fingerprint_changes_with_whatever_decides_a_forecast():
@@ -290,7 +294,13 @@ def test_every_setting_is_known_to_decide_or_not():
             dotted = f"{where}{key}"
             yield from leaves(value, f"{dotted}.") if isinstance(value, dict) else [dotted]
 
-    assert set(leaves(spec_with().to_dict())) == {*DECIDES, *DECIDES_NOTHING, *RESERVED, "data.context"}
+    assert set(leaves(spec_with().to_dict())) == {
+        *DECIDES,
+        *DECIDES_NOTHING,
+        *RESERVED,
+        *NEEDS_A_PACKAGE,
+        *NEEDS_ANOTHER,
+    }
 
 
 def test_the_fingerprint_is_the_same_in_every_release():
@@ -315,7 +325,6 @@ def test_overrides_stand_at_dotted_paths():
         ({"dta.path": "x"}, {"dta"}),
         ({"name.first": "x", "seed.second": 2}, {"name.first", "seed.second"}),
         ({"features.holidays.subdivision": "CA"}, {"features.holidays.country"}),
-        ({"events.path": "x"}, {"events"}),
         ({"": 1}, {""}),
         ({"data.path": "a", "data.table": "b"}, {"data.table"}),
     ],
@@ -372,3 +381,8 @@ def test_waves_per_season_and_calendar_fields_survive_yaml(tmp_path):
         spec_with().to_yaml().replace("fourier: auto", "fourier: {24: 5, 7: 3}"), encoding="utf-8"
     )
     assert ForecastSpec.from_yaml(file).features.fourier == ((7.0, 3), (24.0, 5))
+
+
+def test_a_column_kept_on_purpose_changes_the_fingerprint():
+    known = {"data.known": ["price"]}
+    assert spec_with({**known, "data.keep": ["price"]}).fingerprint != spec_with(known).fingerprint
