@@ -834,8 +834,8 @@ class FeaturesSpec(Part):
     context: Annotated[Auto | Columns, either(AUTO, CONTEXT_LIST)] = Field(
         default="auto",
         description="What regressions and ARX read of `data.context`: the own value relative to the "
-        "siblings' mean (relative), the mean, the min, the own value minus the min (above_min), each of the siblings; "
-        "auto = relative, and the mean of columns that are true or false.",
+        "siblings' mean (relative), the mean, the min, the own value minus the min (above_min), each of "
+        "the siblings; auto = relative, and the mean of columns that are true or false.",
     )
     own: Annotated[Columns, OWN_FAMILIES] = Field(
         default=(),
