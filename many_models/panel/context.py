@@ -199,8 +199,7 @@ class _Blocks:
 
 def _numbers(frame: pd.DataFrame, names: list[str]) -> Ints:
     """The number [n] of each row's combination of values, counted from 0 by first appearance."""
-    numbers: Ints = frame.groupby(names, sort=False, observed=True).ngroup().to_numpy(dtype=np.int64)
-    return numbers
+    return np.asarray(frame.groupby(names, sort=False, observed=True).ngroup(), dtype=np.int64)
 
 
 def _starts(ordered: Ints) -> Ints:
