@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,10 +22,14 @@ from many_models import resume, train
 from many_models.cli.main import app
 from many_models.datasets import retail
 from many_models.errors import Cancelled, DataError, InputError, LookupFailed, SpecError
+from many_models.runs.journal import sole_writer
 
 FOLDERS = ("results", "forecasts", "totals", "backtest", "leaderboard", "findings", "models")
 # what a clock says, and what names the run, differ between any two runs
 CLOCKS = ["seconds", "fit_seconds", "predict_seconds", "run_id"]
+
+
+QUICK = ["drift", "average", "theta"]
 
 
 def rows_of(folder, name):
@@ -47,7 +53,9 @@ def shop(tmp_path_factory, retail_spec):
     folder = tmp_path_factory.mktemp("shop")
     frame = retail(stores=3, items=4, periods=40, frequency="W", future=4, seed=3)
     frame.to_parquet(folder / "sales.parquet")
-    spec = retail_spec(**{"data.path": str(folder / "sales.parquet"), "engine.workers": 1})
+    spec = retail_spec(
+        **{"data.path": str(folder / "sales.parquet"), "engine.workers": 1, "learners.allow": QUICK}
+    )
     spec = spec.replace({"features.holidays": None})
     (folder / "spec.yaml").write_text(spec.to_yaml())
     train(None, spec, run_dir=folder / "whole")
@@ -91,6 +99,18 @@ def half_run(shop, run_dir, batches=1):
     return run_dir
 
 
+@pytest.fixture(scope="module")
+def stopped(shop, tmp_path_factory):
+    """A run that was cancelled after three batches; starting children costs seconds, so it is made once."""
+    return half_run(shop, tmp_path_factory.mktemp("half") / "run", batches=3)
+
+
+@pytest.fixture
+def half(stopped, tmp_path):
+    """A copy of the half run of its own."""
+    return Path(shutil.copytree(stopped, tmp_path / "run"))
+
+
 class CancelAfter:
     """Progress that puts the file `cancel` into the run after some batches."""
 
@@ -129,82 +149,83 @@ def test_killed_runs_resume_to_the_same_results_and_refit_nothing(shop, tmp_path
     assert not [p for p in run_dir.rglob(".*") if p.is_file()]
 
 
-def test_rows_of_a_batch_that_was_not_finished_are_written_once(shop, tmp_path):
-    run_dir = half_run(shop, tmp_path / "run", batches=3)
-    last = max((run_dir / "results").glob("part-*.parquet"))
+def test_rows_of_a_batch_that_was_not_finished_are_written_once(shop, half):
+    assert (half / "cancel").exists()
+    assert 0 < len(pd.read_parquet(half / "results")) < 12
+    last = max((half / "results").glob("part-*.parquet"))
     last.unlink()  # killed after the other folders, before results
-    (run_dir / "results" / ".part-000009-deadbeef.parquet").write_bytes(b"half")
-    run = resume(run_dir)
-    assert not run.forecasts().duplicated(["store", "item", "step"]).any()
-    assert_same(run_dir, shop / "whole")
-    assert not list(run_dir.rglob(".part-*"))
-
-
-def test_a_run_killed_before_its_first_batch_begins_anew(shop, tmp_path):
-    run_dir = half_run(shop, tmp_path / "run")
-    (run_dir / "journal" / "plan.json").unlink()
-    assert_same(resume(run_dir).directory, shop / "whole")
-
-
-def test_the_cancel_file_stops_the_run_and_resume_takes_it_away(shop, tmp_path):
-    run_dir = half_run(shop, tmp_path / "run")
-    assert (run_dir / "cancel").exists()
-    assert 0 < len(pd.read_parquet(run_dir / "results")) < 12
-    run = resume(run_dir)
-    assert not (run_dir / "cancel").exists()
+    (half / "results" / ".part-000009-deadbeef.parquet").write_bytes(b"half")
+    run = resume(half)
     assert run.summary["resumed"]["kept"] > 0
+    assert not run.forecasts().duplicated(["store", "item", "step"]).any()
+    assert_same(half, shop / "whole")
+    assert not list(half.rglob(".part-*"))
+    assert not (half / "cancel").exists()
 
 
-def test_a_changed_configuration_is_refused_by_name(shop, tmp_path):
-    run_dir = half_run(shop, tmp_path / "run")
-    text = (run_dir / "spec.yaml").read_text()
-    (run_dir / "spec.yaml").write_text(text.replace("horizon: 4", "horizon: 5"))
+def test_a_run_killed_before_its_first_batch_begins_anew(shop, half):
+    (half / "journal" / "plan.json").unlink()
+    for folder in FOLDERS:
+        for part in (half / folder).glob("part-*[1-9].parquet"):
+            part.unlink()
+    assert_same(resume(half).directory, shop / "whole")
+
+
+def test_a_changed_configuration_is_refused_by_name(half):
+    text = (half / "spec.yaml").read_text()
+    (half / "spec.yaml").write_text(text.replace("horizon: 4", "horizon: 5"))
+    before = sorted(half.rglob("*"))
     with pytest.raises(SpecError, match=r"forecast\.horizon"):
-        resume(run_dir)
-    (run_dir / "spec.yaml").write_text(text)
-    assert_same(resume(run_dir).directory, shop / "whole")
+        resume(half)
+    assert sorted(half.rglob("*")) == before
 
 
-def test_changed_data_of_a_finished_series_are_refused_by_key(shop, tmp_path):
-    run_dir = half_run(shop, tmp_path / "run", batches=2)
-    first = pd.read_parquet(run_dir / "results").iloc[0]
+def test_changed_data_of_a_finished_series_are_refused_by_key(shop, half):
+    first = pd.read_parquet(half / "results").iloc[0]
     frame = pd.read_parquet(shop / "sales.parquet")
     mine = (frame["store"] == first["store"]) & (frame["item"] == first["item"])
     other = frame.copy()
     other.loc[frame.index[mine][10], "sales"] += 1
     with pytest.raises(DataError, match=f"1 of .* finished groups.*{first['store']}/{first['item']}"):
-        resume(run_dir, data=other)
+        resume(half, data=other)
     with pytest.raises(DataError, match="1 groups with more or fewer rows"):
-        resume(run_dir, data=frame.drop(index=frame.index[mine][10]))
+        resume(half, data=frame.drop(index=frame.index[mine][10]))
     with pytest.raises(DataError, match="1 groups gone"):
-        resume(run_dir, data=frame[~mine])
+        resume(half, data=frame[~mine])
+
+
+def test_the_fingerprint_tells_values_from_the_order_of_rows(shop, half):
+    frame = pd.read_parquet(shop / "sales.parquet")
     shuffled = frame.sample(frac=1, random_state=1)
-    assert_same(resume(run_dir, data=shuffled).directory, shop / "whole")
+    assert_same(resume(half, data=shuffled).directory, shop / "whole")
 
 
-def test_a_run_of_a_data_frame_wants_the_frame_again(retail_frame, retail_spec, tmp_path):
-    bar = CancelAfter(tmp_path / "run", 0)
-    with pytest.raises(Cancelled):
-        train(retail_frame, retail_spec(), run_dir=tmp_path / "run", limit=4, progress=bar)
-    told = CliRunner().invoke(app, ["resume", str(tmp_path / "run")], standalone_mode=False)
+def test_a_run_of_a_data_frame_wants_the_frame_again(half):
+    begin = half / "journal" / "begin.json"
+    begin.write_text(json.dumps({**json.loads(begin.read_text()), "source": "frame", "path": None}))
+    told = CliRunner().invoke(app, ["resume", str(half)], standalone_mode=False)
     assert isinstance(told.exception, DataError)
     assert "data=frame" in str(told.exception)
-    run = resume(tmp_path / "run", data=retail_frame)
-    assert run.summary["series"] == 4
 
 
-def test_two_processes_do_not_write_one_run(shop, tmp_path):
-    run_dir = half_run(shop, tmp_path / "run")
-    lock = run_dir / ".many-models.lock"
+def test_two_processes_do_not_write_one_run(half):
+    lock = half / ".many-models.lock"
     lock.write_text(json.dumps({"pid": os.getpid(), "host": "elsewhere", "born": None}))
     with pytest.raises(InputError, match=r"process \d+ on elsewhere"):
-        resume(run_dir)
+        resume(half)
+    lock.unlink()
+    with sole_writer(half), pytest.raises(InputError, match=f"process {os.getpid()} on"):
+        resume(half)
+    assert not lock.exists()
+
+
+def test_the_lock_of_a_process_that_is_gone_is_taken_over(tmp_path):
     gone = subprocess.Popen([sys.executable, "-c", ""])
     gone.wait()
-    import socket
-
+    lock = tmp_path / ".many-models.lock"
     lock.write_text(json.dumps({"pid": gone.pid, "host": socket.gethostname(), "born": "1"}))
-    resume(run_dir)
+    with sole_writer(tmp_path):
+        assert json.loads(lock.read_text())["pid"] == os.getpid()
     assert not lock.exists()
 
 
