@@ -24,8 +24,10 @@ from harness import Target
 from threadpoolctl import threadpool_limits
 
 from many_models import ForecastSpec
-from many_models.automl.group import TrainTask, fit_context, series_of
+from many_models.automl.group import series_of
 from many_models.automl.prior import shipped_prior
+from many_models.automl.settings import fit_context
+from many_models.automl.task import TrainTask
 from many_models.engines.reading import canonical_table, read_table
 from many_models.learners.base import Candidate, FitContext
 from many_models.learners.recursion import recursed

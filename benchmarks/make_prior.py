@@ -19,9 +19,9 @@ from typing import Any
 import pandas as pd
 import scores
 
-from many_models.automl.group import TrainTask
 from many_models.automl.pilot import Study, learned_alone, neutral, read_study, study_group
 from many_models.automl.prior import Prior
+from many_models.automl.task import TrainTask
 from many_models.engines.reading import canonical_table, read_table
 from many_models.runs.train import usual_frequency
 from many_models.spec import ForecastSpec

@@ -33,9 +33,10 @@ from harness import Target
 from threadpoolctl import threadpool_limits
 
 from many_models import ForecastSpec
-from many_models.automl.group import TrainTask, train_group
+from many_models.automl.group import train_group
 from many_models.automl.prior import shipped_prior
 from many_models.automl.rows import read_rows
+from many_models.automl.task import TrainTask
 from many_models.bundle.container import pack, unpack
 from many_models.engines.reading import canonical_table, read_table
 from many_models.runs.train import usual_frequency

@@ -18,10 +18,12 @@ import pandas as pd
 import pyarrow as pa
 
 from many_models.automl.evaluation import fit_fallback
-from many_models.automl.group import TrainTask, TroubleLike, fit_context, series_of, train_prepared
+from many_models.automl.group import TroubleLike, series_of, train_prepared
 from many_models.automl.model import SeriesModel
 from many_models.automl.moving import moved
 from many_models.automl.rows import REAL, TEXT, WHOLE, GroupRows, key_columns, quantile_column
+from many_models.automl.settings import fit_context
+from many_models.automl.task import TrainTask
 from many_models.learners.base import Deadline
 from many_models.metrics import METRICS, mase_scale, rmsse_scale
 from many_models.panel.canonical import time_type

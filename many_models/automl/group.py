@@ -9,41 +9,42 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
-from many_models.automl.candidates import SPARSE_CLASSES, learner_names
-from many_models.automl.combination import Combine
 from many_models.automl.model import FORMAT_VERSION, KIND, SeriesModel
-from many_models.automl.prior import SPARSE_KIND, KindPrior, Prior
-from many_models.automl.rows import GroupRows, quantile_column, schemas
+from many_models.automl.prior import SPARSE_KIND
+from many_models.automl.rows import GroupRows, quantile_column
 from many_models.automl.scores import scores_of
+from many_models.automl.settings import (
+    bounds_of,
+    fit_context,
+    fold_cutoffs,
+    is_short,
+    is_sparse,
+    plan_of,
+    prior_of,
+    short_finding,
+    unknown_country,
+)
+from many_models.automl.task import TrainTask
 from many_models.automl.training import (
     SHORTEST,
-    Bounds,
     Trained,
     train_fallback,
     train_series,
 )
 from many_models.bundle.container import pack
-from many_models.features.holidays import place_of
-from many_models.features.settings import CovariateSettings, FeatureSettings, StepsByColumn, WindowSettings
 from many_models.learners.base import Deadline, FitContext
 from many_models.learners.target import stated_level
-from many_models.panel.events import EventTable
 from many_models.panel.findings import Finding, finding
-from many_models.panel.folds import cutoffs, least_training
 from many_models.panel.guardrails import Surroundings, guarded, mixed_scale
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
-from many_models.panel.preparation import Prepared, PrepareSettings, demand_class, prepare
-from many_models.spec import CovariatesSpec, ForecastSpec, HolidaysSpec, ReductionSpec
+from many_models.panel.preparation import Prepared, prepare
 
 SOFT_SHARE = 0.8
 """Share of a group's time after which no further candidate is begun; the rest is for the refit."""
@@ -67,63 +68,6 @@ class TroubleLike(Protocol):
     @property
     def seconds(self) -> float:
         """How long it ran."""
-
-
-@dataclass(frozen=True)
-class TrainTask:
-    """What every group of a run is trained with: plain data, the same for all.
-
-    Attributes
-    ----------
-    panel_frequency
-        Alias of the panel's usual frequency, for series that are too short to tell.
-    panel_end
-        Canonical time of the panel's last observation, where the horizon starts there for all.
-    seconds
-        Wall time for one group; None is none.
-    events
-        Named dates known ahead; None is none.
-    findings
-        What was found in the panel, and is so for each of its series.
-    """
-
-    spec: ForecastSpec
-    layout: Layout
-    prior: Prior
-    panel_frequency: str | None
-    panel_end: int | None
-    run_id: str
-    seconds: float | None
-    events: EventTable | None = None
-    findings: tuple[Finding, ...] = ()
-
-    @cached_property
-    def schemas(self) -> dict[str, pa.Schema]:
-        """The Arrow schema of every folder."""
-        return schemas(self.layout, self.spec.forecast.quantiles)
-
-    @cached_property
-    def prepare_settings(self) -> PrepareSettings:
-        """What preparation reads of the configuration."""
-        return PrepareSettings.of(self.spec, self.panel_frequency, self.panel_end)
-
-    @property
-    def horizon(self) -> int:
-        """Steps to forecast."""
-        return self.spec.forecast.horizon
-
-
-@dataclass(frozen=True)
-class SeriesPlan:
-    """The settings of the run for one series: see `training.Plan`."""
-
-    horizon: int
-    gap: int
-    levels: tuple[float, ...]
-    learners: tuple[str, ...]
-    learners_named: bool
-    metric: str
-    combine: Combine
 
 
 def train_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
@@ -201,10 +145,10 @@ def _guarded(
 ) -> list[Finding]:
     """Everything that is found in a series before a model is touched, and what was looked at in vain."""
     spec = task.spec
-    findings = [*prepared.findings, *_unknown_country(prepared, key, spec)]
-    at = _cutoffs(prepared, spec) if prepared.n_obs else ()
-    if prepared.n_obs and _is_short(prepared, at, spec):
-        findings.append(_short(prepared, spec))
+    findings = [*prepared.findings, *unknown_country(prepared, key, spec)]
+    at = fold_cutoffs(prepared, spec) if prepared.n_obs else ()
+    if prepared.n_obs and is_short(prepared, at, spec):
+        findings.append(short_finding(prepared, spec))
     looked = {}
     if spec.features.holidays is not None and spec.features.holidays.column is not None:
         looked["HOLIDAY_CALENDAR"] = 1
@@ -230,8 +174,8 @@ def _train_one(
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "NO_OBSERVATIONS", "", time.perf_counter() - started)
         return
-    at = _cutoffs(prepared, task.spec)
-    if _is_short(prepared, at, task.spec) and task.spec.preparation.short == "drop":
+    at = fold_cutoffs(prepared, task.spec)
+    if is_short(prepared, at, task.spec) and task.spec.preparation.short == "drop":
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "TOO_SHORT", "", time.perf_counter() - started, prepared)
         return
@@ -261,9 +205,9 @@ def _trained(
 ) -> tuple[Trained, FitContext]:
     """The model of a prepared series with at least one observation, folds at the cutoffs `at`."""
     spec = task.spec
-    context, bounds = fit_context(prepared, key, task), _bounds(prepared, spec)
-    plan, prior = _plan(prepared, spec), _prior(prepared, task)
-    too_short = spec.preparation.short == "naive" and _is_short(prepared, at, spec)
+    context, bounds = fit_context(prepared, key, task), bounds_of(prepared, spec)
+    plan, prior = plan_of(prepared, spec), prior_of(prepared, task)
+    too_short = spec.preparation.short == "naive" and is_short(prepared, at, spec)
     if (prepared.n_obs < SHORTEST and not prepared.padded) or too_short:
         series = prepared.train(prepared.length)
         return train_fallback(series, context, plan, prior, bounds, "FALLBACK", "TOO_SHORT"), context
@@ -273,7 +217,7 @@ def _trained(
 
 def train_prepared(prepared: Prepared, key: SeriesKey, task: TrainTask, deadline: Deadline) -> Trained:
     """The model of a prepared series with at least one observation, with all that it was chosen from."""
-    return _trained(prepared, key, task, _cutoffs(prepared, task.spec), deadline)[0]
+    return _trained(prepared, key, task, fold_cutoffs(prepared, task.spec), deadline)[0]
 
 
 def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Trained]]:
@@ -287,202 +231,8 @@ def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Tr
             continue
         deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
         trained = train_prepared(prepared, key, task, deadline)
-        kind = SPARSE_KIND if _is_sparse(prepared) else prepared.grid.frequency.kind
+        kind = SPARSE_KIND if is_sparse(prepared) else prepared.grid.frequency.kind
         yield kind, trained
-
-
-def _cutoffs(prepared: Prepared, spec: ForecastSpec) -> tuple[int, ...]:
-    return cutoffs(
-        prepared.observed,
-        spec.forecast.horizon,
-        spec.forecast.gap,
-        prepared.grid.frequency.season,
-        spec.validation.folds,
-        spec.validation.step,
-        prepared.trainable,
-    )
-
-
-def _is_short(prepared: Prepared, at: tuple[int, ...], spec: ForecastSpec) -> bool:
-    """Whether the history carries no fold, or no candidates; none asked for is not short."""
-    if prepared.padded:
-        return not at
-    return prepared.n_obs < SHORTEST or (not at and spec.validation.folds != 0)
-
-
-def _short(prepared: Prepared, spec: ForecastSpec) -> Finding:
-    season, half = prepared.grid.frequency.season, -(-spec.forecast.horizon // 2)
-    needed = least_training(season) + spec.forecast.gap + half
-    text = (
-        f"{prepared.n_obs} values; one fold needs {needed} "
-        f"(max(7, 2 x season {season} + 1) + gap {spec.forecast.gap} + half the horizon {half})"
-    )
-    return finding("SHORT", prepared.n_obs, message=text)
-
-
-def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitContext:
-    """Season, seed and feature settings of one series."""
-    spec = task.spec
-    frequency = prepared.grid.frequency
-    season = frequency.season
-    if (
-        frequency.kind == "week"
-        and 52 in frequency.seasons
-        and prepared.length >= 104 + spec.forecast.horizon
-    ):
-        season = 52
-    features = spec.features
-    return FitContext(
-        horizon=spec.forecast.horizon,
-        gap=spec.forecast.gap,
-        season=season,
-        score_season=frequency.season,
-        seed=key.seed(spec.seed),
-        nonnegative=bool((prepared.y[prepared.observed] >= 0).all()),
-        features=FeatureSettings(
-            own=features.own,
-            block=features.block,
-            strategy=features.strategy,
-            lags=_auto_or_off(features.lags, ()),
-            windows=_windows(features.windows),
-            calendar=_auto_or_off(features.calendar, ()),
-            fourier=_auto_or_off(features.fourier, 0),
-            stl=features.stl == "on",
-            **_holidays(features.holidays, prepared, key),
-            transform=features.transforms,
-            difference=features.difference,
-            scaling=features.scaling,
-            reduction=_reduction(features.reduction),
-            covariates=_covariates(features.covariates, spec.data.publication_lag),
-            **_events(task, key),
-            context=("relative",) if features.context == "auto" else cast("Any", features.context),
-        ),
-    )
-
-
-def _covariates(wish: CovariatesSpec | None, delays: Mapping[str, int]) -> CovariateSettings | None:
-    if wish is None:
-        return None
-    return CovariateSettings(
-        lags=_by_column(wish.lags),
-        leads=_by_column(wish.leads),
-        differences=_by_column(wish.differences),
-        relative=_by_column(wish.relative),
-        interactions=_auto_or_off(wish.interactions, ()),
-        log=_auto_or_off(wish.log, False),
-        past_lags=_auto_or_off(wish.past_lags, ()),
-        past_windows=_auto_or_off(wish.past_windows, ()),
-        delays=tuple(delays.items()),
-    )
-
-
-def _windows(asked: Any) -> tuple[int, ...] | WindowSettings | None:
-    if not isinstance(asked, Mapping):
-        return cast("tuple[int, ...] | None", _auto_or_off(asked, ()))
-    found: dict[str, Any] = {name: None if value == "auto" else value for name, value in asked.items()}
-    return WindowSettings(**found)
-
-
-def _events(task: TrainTask, key: SeriesKey) -> dict[str, Any]:
-    """The events of a series, and how far around them is looked."""
-    wish = task.spec.events
-    if wish is None or task.events is None:
-        return {}
-    return {
-        "events": task.events.of(key),
-        "event_before": wish.before,
-        "event_after": wish.after,
-    }
-
-
-def _by_column(steps: Any) -> StepsByColumn:
-    """The steps of every column, or of all of them."""
-    if isinstance(steps, Mapping):
-        return tuple(steps.items())
-    return ((None, steps),) if steps else ()
-
-
-def _holidays(asked: HolidaysSpec | None, prepared: Prepared, key: SeriesKey) -> dict[str, Any]:
-    """Whose holidays the series has, and how they become columns, as feature settings."""
-    if asked is None:
-        return {}
-    own = _own_country(asked, prepared, key)
-    return {
-        "holidays": tuple(dict.fromkeys((*asked.calendars, *([] if own is None else [own])))),
-        "holiday_categories": asked.categories,
-        "holiday_names": asked.names,
-        "holiday_before": _auto_or_off(asked.before, 0),
-        "holiday_after": _auto_or_off(asked.after, 0),
-    }
-
-
-def _own_country(asked: HolidaysSpec, prepared: Prepared, key: SeriesKey) -> tuple[str, str | None] | None:
-    """Country and subdivision in the series' own column; None where there is none that anybody knows."""
-    text = _country_text(asked.column, prepared, key)
-    return None if text is None else place_of(text)
-
-
-def _country_text(column: str | None, prepared: Prepared, key: SeriesKey) -> str | None:
-    """What the series' own column of countries holds; None where nothing."""
-    if column in key.names:
-        return str(key.values[key.names.index(column)])
-    for covariate, value in zip(prepared.static, prepared.static_x, strict=True):
-        if covariate.name == column and np.isfinite(value):
-            return covariate.categories[int(value)] if covariate.categories else f"{value:g}"
-    return None
-
-
-def _unknown_country(prepared: Prepared, key: SeriesKey, spec: ForecastSpec) -> list[Finding]:
-    """The finding that the series' own country is not known, where that is so."""
-    asked = spec.features.holidays
-    if asked is None or asked.column is None or _own_country(asked, prepared, key) is not None:
-        return []
-    text = _country_text(asked.column, prepared, key)
-    found = "no value" if text is None else repr(text)
-    message = f"{asked.column} holds {found}: no country or subdivision whose holidays are known"
-    return [finding("HOLIDAYS_UNKNOWN", 1, message=message)]
-
-
-def _reduction(wish: ReductionSpec | None) -> tuple[str, float] | None:
-    return None if wish is None else (wish.method, wish.components)
-
-
-def _auto_or_off(value: Any, off: Any) -> Any:
-    if value == "auto":
-        return None
-    return off if value == "off" else value
-
-
-def _bounds(prepared: Prepared, spec: ForecastSpec) -> Bounds:
-    low, high = spec.forecast.min, spec.forecast.max
-    if low == "auto":
-        low = 0.0 if bool((prepared.y[prepared.observed] >= 0).all()) else None
-    return Bounds(low, None if high == "auto" else high, spec.forecast.integer)
-
-
-def _is_sparse(prepared: Prepared) -> bool:
-    return demand_class(prepared.y[prepared.observed]) in SPARSE_CLASSES
-
-
-def _prior(prepared: Prepared, task: TrainTask) -> KindPrior:
-    return task.prior.kind(prepared.grid.frequency.kind, _is_sparse(prepared))
-
-
-def _plan(prepared: Prepared, spec: ForecastSpec) -> SeriesPlan:
-    metric = spec.validation.metric
-    if metric == "auto":
-        # An all-zero forecast wins absolute errors on spare parts; squared ones ask for the mean.
-        metric = "rmsse" if _is_sparse(prepared) else "mase"
-    chosen = spec.learners
-    return SeriesPlan(
-        spec.forecast.horizon,
-        spec.forecast.gap,
-        tuple(spec.forecast.quantiles),
-        learner_names(chosen.preset, chosen.allow, chosen.block),
-        chosen.allow is not None,
-        metric,
-        "stack" if spec.ensemble.stack else spec.ensemble.combine,
-    )
 
 
 def _fall_back_one(
@@ -502,10 +252,10 @@ def _fall_back_one(
             _account(rows, key, task, status, code, message, time.perf_counter() - started)
             return
         context = fit_context(prepared, key, task)
-        prior = _prior(prepared, task)
+        prior = prior_of(prepared, task)
         series = prepared.train(prepared.length)
         trained = train_fallback(
-            series, context, _plan(prepared, task.spec), prior, _bounds(prepared, task.spec), status, code
+            series, context, plan_of(prepared, task.spec), prior, bounds_of(prepared, task.spec), status, code
         )
         _add_findings(rows, key, [*prepared.findings, finding(status, 1, message=message)])
         _add_trained(rows, key, task, prepared, trained, started)

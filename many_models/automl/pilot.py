@@ -23,9 +23,10 @@ from many_models.automl.combination import (
     relative_errors,
     without_negligible,
 )
-from many_models.automl.group import TrainTask, study_series
+from many_models.automl.group import study_series
 from many_models.automl.intervals import error_factor
 from many_models.automl.prior import CandidatePrior, ErrorShape, KindPrior, Prior
+from many_models.automl.task import TrainTask
 from many_models.bundle.container import pack, unpack
 from many_models.panel.series import Floats
 

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from many_models.automl.group import TrainTask, cancel_group, fall_back_group, give_up_group, train_group
+from many_models.automl.group import cancel_group, fall_back_group, give_up_group, train_group
+from many_models.automl.task import TrainTask
 from many_models.engines.base import GroupJob, Trouble
 
 MARK_BYTES = 16

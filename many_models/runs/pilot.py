@@ -7,9 +7,9 @@ from hashlib import blake2b
 
 import pandas as pd
 
-from many_models.automl.group import TrainTask
 from many_models.automl.pilot import GroupStudy, learned, no_study, read_study, study_group
 from many_models.automl.prior import Prior
+from many_models.automl.task import TrainTask
 from many_models.engines.base import GroupJob, Panel
 from many_models.runs.progress import Progress
 

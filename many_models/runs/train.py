@@ -16,9 +16,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from many_models.automl.group import TrainTask
 from many_models.automl.prior import Prior, shipped_prior
 from many_models.automl.rows import FOLDERS, read_rows
+from many_models.automl.task import TrainTask
 from many_models.engines.base import Engine, GroupJob, Panel
 from many_models.engines.table import engine_for
 from many_models.errors import Cancelled, DataError, ManyModelsError, Problem

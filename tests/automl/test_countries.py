@@ -6,9 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from many_models.automl.group import TrainTask, check_group, fit_context, series_of, train_group
+from many_models.automl.group import check_group, series_of, train_group
 from many_models.automl.prior import shipped_prior
 from many_models.automl.rows import read_rows
+from many_models.automl.settings import fit_context
+from many_models.automl.task import TrainTask
 from many_models.engines.reading import canonical_table, read_table
 from many_models.panel.preparation import prepare
 from many_models.spec import ForecastSpec

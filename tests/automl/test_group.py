@@ -13,7 +13,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from many_models.automl.group import (
-    TrainTask,
     cancel_group,
     check_group,
     fall_back_group,
@@ -23,6 +22,7 @@ from many_models.automl.group import (
 from many_models.automl.model import load_series_model
 from many_models.automl.prior import shipped_prior
 from many_models.automl.rows import FOLDERS, read_rows
+from many_models.automl.task import TrainTask
 from many_models.bundle.container import unpack
 from many_models.engines.reading import canonical_table, read_table
 from many_models.learners.base import LearnerInfo

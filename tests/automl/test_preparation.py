@@ -6,11 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from many_models.automl.group import TrainTask, train_group
+from many_models.automl.group import train_group
 from many_models.automl.model import load_series_model
 from many_models.automl.moving import moved
 from many_models.automl.prior import shipped_prior
 from many_models.automl.rows import read_rows
+from many_models.automl.task import TrainTask
 from many_models.bundle.container import unpack
 from many_models.engines.reading import canonical_table, read_table
 from many_models.panel.keys import SeriesKey

@@ -1,0 +1,60 @@
+"""What a run hands to every group: plain data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import pyarrow as pa
+
+from many_models.automl.prior import Prior
+from many_models.automl.rows import schemas
+from many_models.panel.events import EventTable
+from many_models.panel.findings import Finding
+from many_models.panel.layout import Layout
+from many_models.panel.preparation import PrepareSettings
+from many_models.spec import ForecastSpec
+
+
+@dataclass(frozen=True)
+class TrainTask:
+    """What every group of a run is trained with: plain data, the same for all.
+
+    Attributes
+    ----------
+    panel_frequency
+        Alias of the panel's usual frequency, for series that are too short to tell.
+    panel_end
+        Canonical time of the panel's last observation, where the horizon starts there for all.
+    seconds
+        Wall time for one group; None is none.
+    events
+        Named dates known ahead; None is none.
+    findings
+        What was found in the panel, and is so for each of its series.
+    """
+
+    spec: ForecastSpec
+    layout: Layout
+    prior: Prior
+    panel_frequency: str | None
+    panel_end: int | None
+    run_id: str
+    seconds: float | None
+    events: EventTable | None = None
+    findings: tuple[Finding, ...] = ()
+
+    @cached_property
+    def schemas(self) -> dict[str, pa.Schema]:
+        """The Arrow schema of every folder."""
+        return schemas(self.layout, self.spec.forecast.quantiles)
+
+    @cached_property
+    def prepare_settings(self) -> PrepareSettings:
+        """What preparation reads of the configuration."""
+        return PrepareSettings.of(self.spec, self.panel_frequency, self.panel_end)
+
+    @property
+    def horizon(self) -> int:
+        """Steps to forecast."""
+        return self.spec.forecast.horizon
