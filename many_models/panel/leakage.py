@@ -119,7 +119,9 @@ def _seen(y: Floats, values: dict[str, Floats]) -> Iterator[tuple[str, str]]:
     for first, second in combinations(numbers, 2):
         a, b = values[first], values[second]
         for sign, word in ((1, "in a sum with"), (-1, "in a difference with")):
-            if _together(a + sign * b, y, past):
+            with np.errstate(over="ignore", invalid="ignore"):
+                made = a + sign * b
+            if _together(made, y, past):
                 yield first, f"reproduces the target {word} {second}"
                 yield second, f"reproduces the target {word} {first}"
         if (np.stack([a, b]) == 0).any():
@@ -156,9 +158,11 @@ def _centred_ranks(values: Floats) -> Floats:
 
 
 def _correlation(a: Floats, b: Floats) -> float:
-    a, b = a - a.mean(), b - b.mean()
-    size = float(np.sqrt((a @ a) * (b @ b)))
-    return float(a @ b) / size if size > 0 and np.isfinite(size) else 0.0
+    """The correlation of `a` and `b` [n]; 0 where one does not vary, or is too large to be squared."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        a, b = a - a.mean(), b - b.mean()
+        size = float(np.sqrt(a @ a)) * float(np.sqrt(b @ b))
+        return float(a @ b) / size if size > 0 and np.isfinite(size) else 0.0
 
 
 def without_columns(layout: Layout, columns: Sequence[str]) -> Layout:
