@@ -42,7 +42,7 @@ LEADERBOARD_COLUMNS = (
     "predict_seconds",
     "error_code",
 )
-FINDING_COLUMNS = ("code", "severity", "count", "message", "action")
+FINDING_COLUMNS = ("code", "severity", "state", "count", "message", "action")
 
 
 @dataclass(frozen=True)
