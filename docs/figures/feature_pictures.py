@@ -4,7 +4,7 @@
 
 What is coloured is measured, not drawn by hand: the columns of one row are computed again and again, each
 time with a single value changed (a target, a covariate, a sibling's price, the date of a row, a day that is
-a holiday), and the values that change the row are those that it reads. Writes SVG files, by default to
+a holiday), and the values that change the row are those that it reads. Writes PNG files, by default to
 `docs/figures/features`; no picture is written in which a row reads the target past its cutoff.
 """
 
@@ -13,18 +13,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import matplotlib as mpl
-
-mpl.use("svg")
-
 import numpy as np
 import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
+from matplotlib.path import Path as MplPath
+from matplotlib.textpath import TextPath
+from PIL import Image
 
 from many_models.engines.reading import canonical_table, read_table
 from many_models.features import calendar as calendar_family
@@ -165,21 +167,19 @@ def of_stl(series: Series, rows: Rows) -> np.ndarray:
 def of_days(family: Calendar, rows: Rows, days: np.ndarray) -> dict[str, np.ndarray]:
     """Which of `days` [d] since 1970 the fields of a single row read, field by field [d]."""
     found = {name: np.zeros(len(days)) for name, _ in family.fields}
+    before = family._blocks(Dates(rows))
 
     def compare(dates: Dates, day: int) -> None:
-        for (name, _), old, new in zip(
-            family.fields, family._blocks(Dates(rows)), family._blocks(dates), strict=True
-        ):
+        for (name, _), old, new in zip(family.fields, before, family._blocks(dates), strict=True):
             found[name][days == day] += float(np.abs(old - new).sum())
 
     for attribute in ("date", "last"):
-        for shift in (1, 3, 17, 40, 200, 400):
+        for shift in (-200, -40, -17, -3, 3, 17, 40, 200):
             dates = Dates(rows)
             day = getattr(dates, attribute)
-            # Both ends of the period come from the grid: one of them is moved at a time.
+            # The first and the last day come from the grid: one of them is moved at a time.
             dates.__dict__["last"] = dates.last
-            setattr_to = day - np.timedelta64(shift, "D")
-            dates.__dict__[attribute] = setattr_to
+            dates.__dict__[attribute] = day - np.timedelta64(shift, "D")
             compare(dates, int(day.astype(np.int64)[0]))
     true = calendar_family.working_days
     for day in days:
@@ -203,6 +203,13 @@ COLOURS = {
     "events": "#A65F93",
 }
 WIDTH, LEFT, RIGHT, STEP = 720.0, 166.0, 66.0, 30.0
+ON_WHITE = {"facecolor": "white", "edgecolor": "none", "pad": 1.0}
+MARKS: dict[str, dict[str, Any]] = {
+    "row": {"facecolor": "none", "edgecolor": INK, "lw": 1.9},
+    "idle": {"facecolor": PALE, "edgecolor": "none", "lw": 0},
+    "none": {"facecolor": "white", "edgecolor": FAINT, "lw": 0.8, "linestyle": (0, (2, 2))},
+    "late": {"facecolor": "white", "edgecolor": SOFT, "lw": 0.6, "hatch": "//////"},
+}
 
 
 @dataclass
@@ -260,7 +267,8 @@ class Sheet:
         """What the lanes below it are of."""
         self.y += 2
         self.axes.add_patch(Rectangle((10, self.y - 6), 5, 13, color=COLOURS[source], lw=0))
-        self.text(21, self.y, text, fontweight="bold", fontsize=9.0)
+        # On white, so that the line of the cutoff does not run through the words.
+        self.text(21, self.y, text, fontweight="bold", fontsize=9.0, bbox=ON_WHITE, zorder=4)
         self.y += 24
 
     def lane(
@@ -295,13 +303,9 @@ class Sheet:
         )
         for cell in range(self.cells):
             strength = float(read[cell]) if cell < len(read) else 0.0
-            style: dict[str, Any] = {"facecolor": PALE, "edgecolor": "none", "lw": 0}
+            style = MARKS["late" if cell in late else "idle" if cell in exists else "none"]
             if strength > 0:
                 style = {"facecolor": _tint(COLOURS[source], strength), "edgecolor": "none", "lw": 0}
-            elif cell in late:
-                style = {"facecolor": "white", "edgecolor": SOFT, "lw": 0.6, "hatch": "//////"}
-            elif cell not in exists:
-                style = {"facecolor": "white", "edgecolor": FAINT, "lw": 0.8, "linestyle": (0, (2, 2))}
             self._cell(cell, cell, height, **style)
         if row is not None:
             first, last = (row, row) if isinstance(row, int) else row
@@ -324,7 +328,7 @@ class Sheet:
         self.axes.plot(x, y, color=color, lw=1.4, zorder=3)
         self.axes.plot(x, y, "o", color=color, ms=3.2, zorder=3)
         self.axes.plot(x[row], y[row], "o", ms=8.0, mfc=color, mec=INK, mew=1.9, zorder=4)
-        self.text(WIDTH - RIGHT + 10, self.y, f"= {values[row]:.2f}", fontsize=8.6)
+        self.text(WIDTH - RIGHT + 10, self.y, f"= {values[row]:.2f}".replace("-", "−"), fontsize=8.6)
         self.y += height + 20
 
     def spans(self, label: str, spans: Sequence[tuple[float, float, str]]) -> None:
@@ -345,30 +349,39 @@ class Sheet:
         self.y += STEP
 
     def key(self, *entries: tuple[str, str]) -> None:
-        """What the marks mean: (kind, text) pairs; a kind is a source, `row`, `idle`, `none` or `late`."""
+        """What the marks mean: (kind, text) pairs; a kind is a source, `read`, `cut` or one of `MARKS`."""
         self._cut()
-        self.y += 8
+        self.y += 10
         x = 10.0
         for kind, text in entries:
-            styles: dict[str, dict[str, Any]] = {
-                "row": {"facecolor": "none", "edgecolor": INK, "lw": 1.9},
-                "idle": {"facecolor": PALE, "edgecolor": "none", "lw": 0},
-                "none": {"facecolor": "white", "edgecolor": FAINT, "lw": 0.8, "linestyle": (0, (2, 2))},
-                "late": {"facecolor": "white", "edgecolor": SOFT, "lw": 0.6, "hatch": "//////"},
-            }
-            style = styles.get(kind) or {"facecolor": COLOURS[kind], "edgecolor": "none", "lw": 0}
-            self.axes.add_patch(
-                FancyBboxPatch((x + 2, self.y - 5), 10, 10, boxstyle="round,pad=1,rounding_size=2", **style)
-            )
-            self.text(x + 19, self.y, text, fontsize=8.4, color=SOFT)
-            x += 36 + 5.9 * len(text)
-        self.y += 16
+            if kind == "cut":
+                self.axes.plot([x + 7, x + 7], [self.y - 8, self.y + 8], color=INK, lw=1.6)
+            elif kind == "read":
+                for place, source in enumerate(("target", "past", "known", "dates")):
+                    self.axes.add_patch(
+                        Rectangle((x + 1 + 3 * place, self.y - 6), 3, 12, color=COLOURS[source], lw=0)
+                    )
+            else:
+                style = MARKS.get(kind) or {"facecolor": COLOURS[kind], "edgecolor": "none", "lw": 0}
+                self.axes.add_patch(
+                    FancyBboxPatch(
+                        (x + 2, self.y - 5), 10, 10, boxstyle="round,pad=1,rounding_size=2", **style
+                    )
+                )
+            self.text(x + 20, self.y, text, fontsize=8.4, color=SOFT)
+            x += 20 + TextPath((0, 0), text, size=8.4 * 100 / 72).get_extents().width + 20
+        self.y += 18
 
     def save(self, path: Path) -> None:
         """The picture as a file, the same bytes each time."""
         self.figure.set_size_inches(WIDTH / 100, self.y / 100)
         self.axes.set_ylim(self.y, 0)
-        self.figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None, dpi=100)
+        self.figure.set_dpi(200)
+        canvas = FigureCanvasAgg(self.figure)
+        canvas.draw()
+        # Few colours: a third of the bytes.
+        picture = Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").quantize(96)
+        picture.save(path, optimize=True)
 
     def _cell(self, first: int, last: int, height: float, out: float = 0.0, **style: Any) -> None:
         x, width = self.at(first) + 1.5 - out, (last - first + 1) * self.size - 3 + 2 * out
@@ -383,20 +396,11 @@ class Sheet:
         self.axes.add_patch(box)
 
     def _arrow(self, source: int, row: int, height: float) -> None:
-        self.axes.annotate(
-            "",
-            (self.at(row + 0.5), self.y - height / 2 - 1),
-            (self.at(source + 0.5), self.y - height / 2 + 1),
-            arrowprops={
-                "arrowstyle": "-|>",
-                "color": INK,
-                "lw": 1.0,
-                "shrinkA": 0,
-                "shrinkB": 1,
-                "connectionstyle": f"arc3,rad={-min(0.3, 2.0 / max(row - source, 1)):.3f}",
-            },
-            zorder=5,
-        )
+        x0, x1, y = self.at(source + 0.5), self.at(row + 0.5), self.y - height / 2
+        # A low arc, however far it goes: it must not touch what stands above.
+        arc = MplPath([(x0, y), (x0 + 2, y - 15), (x1 - 2, y - 15), (x1, y - 2)], [1, 4, 4, 4])
+        head = {"arrowstyle": "-|>", "mutation_scale": 9, "color": INK, "lw": 1.0}
+        self.axes.add_patch(FancyArrowPatch(path=arc, zorder=5, **head))
 
     def _cut(self) -> None:
         x = self.at(self.cutoff + 1)
@@ -448,8 +452,8 @@ def lags() -> Sheet:
         sheet.heading(says, "target")
         for step in (1, 3, 8) if lag == 7 else (1, 8):
             reads = read_at(found, step - 1, column(family, f"lag{lag}"), slice(-PAST, None))
+            sheet.y += 8
             sheet.lane(f"lag{lag}, step {step}", "target", reads, cell_of(step), arrow=True)
-            sheet.y += 4
     sheet.key(*TARGET_KEY)
     return sheet
 
@@ -472,11 +476,8 @@ def windows() -> Sheet:
         reads = read_at(found, ROW - 1, column(family, *names), recent)
         sheet.lane(label, "target", reads, cell_of(ROW))
     weights = found[ROW - 1, column(family, "ewm2")[0], recent]
-    sheet.lane("ewm2", "target", weights / weights.max(), cell_of(ROW), value="paler =")
-    sheet.y -= 15
-    sheet.text(WIDTH - RIGHT + 10, sheet.y, "less weight", fontsize=8.6)
-    sheet.y += 15
-    sheet.key(*TARGET_KEY)
+    sheet.lane("ewm2", "target", weights / weights.max(), cell_of(ROW))
+    sheet.key(("target", "read (paler: weighs less)"), *TARGET_KEY[1:])
     return sheet
 
 
@@ -495,12 +496,12 @@ def stl() -> Sheet:
     sheet.lane(
         "forecast, step 3", "target", read_at(of_future, ROW - 1, (0, 1), slice(None)), 23 + ROW, mono=False
     )
-    sheet.key(("target", "decomposed for this row"), ("idle", "not read"), ("row", "the row"))
-    sheet.y -= 16
-    x = 452.0
-    sheet.axes.plot([x, x], [sheet.y - 7, sheet.y + 7], color=INK, lw=1.6)
-    sheet.text(x + 9, sheet.y, "cutoff of the row", fontsize=8.4, color=SOFT)
-    sheet.y += 16
+    sheet.key(
+        ("target", "decomposed for this row"),
+        ("idle", "not read"),
+        ("row", "the row"),
+        ("cut", "its cutoff"),
+    )
     return sheet
 
 
@@ -562,27 +563,21 @@ def _dates_and_target(sheet: Sheet, reads: np.ndarray, past: int) -> None:
 
 def calendar() -> Sheet:
     """The days of a week that its fields read."""
-    fields = ("month", "day_of_month", "month_start", "month_end", "working_days")
+    fields = ("month", "day_of_month", "month_start", "working_days")
     weeks = series_of("W-THU", 110, "2025-01-23")
-    family = decided(Calendar, weeks, 2, calendar=fields)
-    row = replace(forecast_rows(weeks, 1))
-    first = np.datetime64("2025-01-16")
-    days = np.arange(first, first + 28).astype("datetime64[D]").astype(np.int64)
+    family = decided(Calendar, weeks, 2, calendar=fields, holidays=(("US", None),))
+    row = forecast_rows(weeks, 1)
+    first = np.datetime64("2025-01-23")
+    days = np.arange(first, first + 21).astype("datetime64[D]").astype(np.int64)
     found = of_days(family, row, days)
     values = dict(zip(family.columns, family.build(row)[0], strict=True))
-    sheet = Sheet(28, 13)
-    sheet.title("calendar: a period by its first moment, or by all of its days (weeks from Thursday)")
+    sheet = Sheet(21, 6)
+    sheet.title("calendar: which of its days a weekly row reads (weeks from Thursday)")
     sheet.times([_day(day) for day in days])
     sheet.text(sheet.left - 12, sheet.y - 22, "January, February", ha="right", fontsize=8.0, color=SOFT)
-    for name in ("month", "day_of_month", "month_start", "working_days"):
-        sheet.lane(
-            name,
-            "dates",
-            (found[name] > 0).astype(float),
-            (14, 20),
-            there=range(28),
-            value=f"= {values[name]:g}",
-        )
+    for name, label in zip(fields, family.columns, strict=True):
+        reads = (found[name] > 0).astype(float)
+        sheet.lane(label, "dates", reads, (7, 13), there=range(21), value=f"= {values[label]:g}")
     sheet.key(("dates", "day that is read"), ("idle", "not read"), ("row", "the row: one week"))
     return sheet
 
@@ -599,9 +594,8 @@ def holidays() -> Sheet:
     sheet.title("holidays: which days count for a row")
     sheet.times([_day(day) for day in days])
     sheet.text(sheet.left - 12, sheet.y - 22, "December", ha="right", fontsize=8.0, color=SOFT)
-    sheet.spans("", ((12, 15, "Christmas Day"),)) if False else None
-    sheet.spans("holidays package", ((13, 13, "X"),))
-    sheet.text(sheet.at(14) + 4, sheet.y - STEP, "Christmas Day", fontsize=8.0, color=SOFT)
+    sheet.spans("public holidays, US", ((13, 13, ""),))
+    sheet.text(sheet.at(14) + 4, sheet.y - STEP, "Christmas Day", fontsize=8.6)
     daily = series_of("D", 800, SUNDAY)
     family = decided(Holidays, daily, AHEAD, holidays=(("US", None),))
     rows = forecast_rows(daily, AHEAD)
@@ -664,7 +658,7 @@ def covariates() -> Sheet:
     series, ahead = _priced(60, AHEAD)
     family = decided(Covariates, series, AHEAD, covariates=_derived())
     found = of_known(family, forecast_rows(series, AHEAD, ahead))
-    sheet = Sheet(PAST + AHEAD, PAST - 1)
+    sheet = Sheet(PAST + AHEAD, PAST - 1, left=200.0)
     sheet.title("covariates: columns known ahead, at the row and around it")
     sheet.times(WEEKDAYS[: sheet.cells])
     shown = slice(-PAST - AHEAD, None)
@@ -708,6 +702,7 @@ def past() -> Sheet:
     return sheet
 
 
+@cache
 def context_reads(length: int, ahead: int) -> tuple[list[tuple[int, str]], np.ndarray, np.ndarray]:
     """What the row of a step reads of each series' price and target [series, stamps] each."""
     keys = [(1, "a"), (1, "b"), (1, "c"), (2, "a")]
@@ -813,7 +808,7 @@ def overview() -> Sheet:
     published = of_past(decided(Past, visited, AHEAD, covariates=asked), forecast_rows(visited, AHEAD))
     late = (PAST - 2, PAST - 1)
     sheet.lane("past", "past", read_at(published, ROW - 1, range(published.shape[1]), recent), row, late=late)
-    sheet.heading("known covariates, the row's own and on request those around it", "known")
+    sheet.heading("known covariates; rows around it on request", "known")
     series, ahead = _priced(60, AHEAD)
     priced = decided(Covariates, series, AHEAD, covariates=_derived())
     known = of_known(priced, forecast_rows(series, AHEAD, ahead))
@@ -821,18 +816,25 @@ def overview() -> Sheet:
     reads = read_at(known, ROW - 1, range(known.shape[1]), shown)
     sheet.lane("covariates", "known", reads, row, there=whole)
     _, prices, _ = context_reads(30, AHEAD)
-    sheet.lane("context", "siblings", prices[1:].max(axis=0)[shown], row, there=whole, value="siblings")
+    sheet.lane("context (siblings)", "siblings", prices[1:].max(axis=0)[shown], row, there=whole)
     sheet.heading("dates, past and future alike", "dates")
-    waves = decided(Fourier, daily, AHEAD, fourier=((7.0, 2),))
-    sheet.lane(
-        "trend, fourier,\ncalendar", "dates", on_dates(waves, daily, AHEAD, PAST, ROW)[1], row, there=whole
+    dated = (
+        decided(Trend, daily, AHEAD),
+        decided(Fourier, daily, AHEAD, fourier=((7.0, 2),)),
+        decided(Calendar, daily, AHEAD, calendar=("day_of_week", "day_of_month", "month")),
     )
+    reads = np.max([on_dates(family, daily, AHEAD, PAST, ROW)[1] for family in dated], axis=0)
+    sheet.lane("trend, fourier,\ncalendar", "dates", reads, row, there=whole)
     long = series_of("D", 800, SUNDAY)
     days = np.arange(long.end - PAST + 1, long.end + AHEAD + 1)
     eves = of_holidays(decided(Holidays, long, AHEAD, holidays=(("US", None),)), rows, days)
-    sheet.lane("holidays, events", "dates", read_at(eves, ROW - 1, range(3), slice(None)), row, there=whole)
+    promo = (("promo", ((int(days[4]) * DAY_US, int(days[5]) * DAY_US),)),)
+    around = decided(Events, daily, AHEAD, events=promo, event_before=1, event_after=1)
+    near = np.concatenate([eves, of_events(around, rows, days)], axis=1)
+    reads = read_at(near, ROW - 1, range(near.shape[1]), slice(None))
+    sheet.lane("holidays, events", "dates", reads, row, there=whole)
     sheet.key(
-        ("target", "coloured: read"),
+        ("read", "read"),
         ("idle", "known, not read"),
         ("late", "not published"),
         ("none", "not known yet"),
@@ -863,12 +865,12 @@ PICTURES: dict[str, Callable[[], Sheet]] = {
 }
 
 
-def main(folder: Path, suffix: str = "svg") -> None:
+def main(folder: Path) -> None:
     """Write every picture."""
-    mpl.rcParams.update({"svg.hashsalt": "many-models", "font.family": "DejaVu Sans", "hatch.linewidth": 0.6})
+    mpl.rcParams.update({"font.family": "DejaVu Sans", "hatch.linewidth": 0.6})
     folder.mkdir(parents=True, exist_ok=True)
     for name, picture in PICTURES.items():
-        picture().save(folder / f"{name}.{suffix}")
+        picture().save(folder / f"{name}.png")
 
 
 if __name__ == "__main__":
