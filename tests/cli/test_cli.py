@@ -347,7 +347,7 @@ def test_a_registry_that_is_down_after_training_names_the_command_that_continues
 
 
 def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(here):
-    frame = pd.concat([shops(seed).assign(shop=lambda f, s=seed: f["shop"] + 100 * s) for seed in range(40)])
+    frame = pd.concat([shops(seed).assign(shop=lambda f, s=seed: f["shop"] + 100 * s) for seed in range(200)])
     frame.to_csv(here / "many.csv", index=False)
     command = ("train", "shops.yaml", "--data", "many.csv", "--run-dir", "stopped")
     process = start(*command, cwd=here, start_new_session=True)
@@ -364,7 +364,7 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(here):
     assert "stopped" in err
     assert "Traceback" not in err
     assert out == ""
-    assert 0 < len(pd.read_parquet(results)) < 160
+    assert 0 < len(pd.read_parquet(results)) < 800
 
 
 def test_too_many_failed_registers_but_moves_no_alias(run, here, trained):
