@@ -84,8 +84,10 @@ def say(capsys, *arguments):
 
 
 def start(*arguments, **options):
-    """The command as a process of its own."""
-    command = [sys.executable, "-c", "from many_models.cli.main import main; main()", *map(str, arguments)]
+    """The command as a process of its own, which hears Ctrl-C even where the tests run in the background."""
+    code = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    code += "from many_models.cli.main import main; main()"
+    command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", **options
     )
