@@ -94,15 +94,19 @@ class Trees:
         return _stack([_table(trees) for trees in forests])
 
     def state(self) -> State:
-        """The trees as plain arrays; numbers of `single()` trees lose nothing."""
+        """The trees as plain arrays; numbers of `single()` trees lose nothing.
+
+        Splits and leaves are written level by level, each parent's left child before its right one: which
+        children are splits (`inner`, one bit a child) then says which they are.
+        """
+        trees = _by_level(self)
         return {
-            "leaves": self.leaves.astype(np.uint8),
-            "feature": _narrow(self.feature),
-            "threshold": self.threshold.astype(np.float32),
-            "left_if_nan": np.packbits(self.left_if_nan),
-            "left": self.left.astype(np.uint8),
-            "right": self.right.astype(np.uint8),
-            "value": self.value.astype(np.float32),
+            "leaves": _narrow(trees.leaves),
+            "feature": _narrow(trees.feature),
+            "threshold": trees.threshold.astype(np.float32),
+            "left_if_nan": np.packbits(trees.left_if_nan),
+            "inner": np.packbits(_inner(trees)),
+            "value": trees.value.astype(np.float32),
         }
 
     @classmethod
@@ -115,14 +119,17 @@ class Trees:
             Where arrays do not fit together; no tree of a damaged state is ever walked.
         """
         leaves = np.asarray(state["leaves"]).astype(np.int64)
+        if len(leaves) and int(leaves.min()) < 1:
+            raise DamagedError("a tree without a leaf")
         splits = int((leaves - 1).sum())
+        left, right = _children_of(_bits(state["inner"], 2 * splits), leaves)
         trees = cls(
             leaves,
             np.asarray(state["feature"]).astype(np.int64),
             np.asarray(state["threshold"]).astype(np.float64),
-            np.unpackbits(np.asarray(state["left_if_nan"]), count=splits).astype(np.bool_),
-            np.asarray(state["left"]).astype(np.int64),
-            np.asarray(state["right"]).astype(np.int64),
+            _bits(state["left_if_nan"], splits),
+            left,
+            right,
             np.asarray(state["value"]).astype(np.float64),
         )
         _check(trees)
@@ -135,6 +142,75 @@ def _single(x: Floats) -> Floats:
 
 def _narrow(x: Ints) -> npt.NDArray[Any]:
     return x.astype(np.uint8) if len(x) == 0 or int(x.max()) < 256 else x.astype(np.int32)
+
+
+def _bits(packed: npt.ArrayLike, count: int) -> npt.NDArray[np.bool_]:
+    """The first `count` bits of packed ones; fewer than that, or whole bytes more, are a damage."""
+    given = np.asarray(packed)
+    if given.shape != (-(-count // 8),):
+        raise DamagedError("the arrays of a tree model do not fit together")
+    return np.unpackbits(given, count=count).astype(np.bool_)
+
+
+def _inner(trees: Trees) -> npt.NDArray[np.bool_]:
+    """Whether the left and the right child of each split, in turn, is a split [2 S]."""
+    splits = trees.leaves - 1
+    return np.stack([trees.left, trees.right], axis=1).ravel() < np.repeat(splits, 2 * splits)
+
+
+def _by_level(trees: Trees) -> Trees:
+    """The same trees with splits and leaves numbered level by level, left before right."""
+    splits = trees.leaves - 1
+    first_split, first_leaf = np.cumsum(splits) - splits, np.cumsum(trees.leaves) - trees.leaves
+    tree = np.flatnonzero(splits > 0)
+    level, owner, reached, reached_by = first_split[tree], tree, [], []
+    ends, ends_of = [first_leaf[splits == 0]], [np.flatnonzero(splits == 0)]
+    while len(level):
+        reached.append(level)
+        reached_by.append(owner)
+        below = np.stack([trees.left[level], trees.right[level]], axis=1).ravel()
+        owner = np.repeat(owner, 2)
+        inner = below < splits[owner]
+        ends.append(first_leaf[owner[~inner]] + (below - splits[owner])[~inner])
+        ends_of.append(owner[~inner])
+        level, owner = first_split[owner[inner]] + below[inner], owner[inner]
+    if not reached:
+        return trees
+    order, leaf = (
+        np.concatenate(places)[np.argsort(np.concatenate(owners), kind="stable")]
+        for places, owners in ((reached, reached_by), (ends, ends_of))
+    )
+    left, right = _children_of(_inner(trees).reshape(-1, 2)[order].ravel(), trees.leaves)
+    return Trees(
+        trees.leaves,
+        trees.feature[order],
+        trees.threshold[order],
+        trees.left_if_nan[order],
+        left,
+        right,
+        trees.value[leaf],
+    )
+
+
+def _children_of(inner: npt.NDArray[np.bool_], leaves: Ints) -> tuple[Ints, Ints]:
+    """Left and right children [S] of splits that are written level by level, from `_inner` [2 S].
+
+    Raises
+    ------
+    DamagedError
+        Where a tree has not as many splits below its root as it has leaves.
+    """
+    splits = leaves - 1
+    each = 2 * splits
+    before = np.append(0, np.cumsum(inner))
+    begin = np.cumsum(each) - each
+    if not np.array_equal((before[begin + each] - before[begin])[splits > 0], splits[splits > 0] - 1):
+        raise DamagedError("the arrays of a tree model do not fit together")
+    # Children come in the order in which their parents do: the n-th split among them is split n of its tree.
+    inner_before = before[:-1] - np.repeat(before[begin], each)
+    place = np.arange(len(inner)) - np.repeat(begin, each)
+    child = np.where(inner, inner_before + 1, place - inner_before + np.repeat(splits, each)).astype(np.int64)
+    return child[::2], child[1::2]
 
 
 def _check(trees: Trees) -> None:

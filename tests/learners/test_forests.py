@@ -80,7 +80,7 @@ def test_stored_trees_predict_the_same_bits_and_damage_is_refused():
         state = unpack(pack(forest.state()))
         assert np.array_equal(Forest.load(state).predict(x), forest.predict(x))
         with pytest.raises(DamagedError):
-            Forest.load({**state, "left": state["left"][:-1]})
+            Forest.load({**state, "inner": state["inner"][:-1]})
 
 
 @pytest.mark.parametrize("learner", LEARNERS, ids=lambda learner: learner.info.name)

@@ -80,13 +80,30 @@ def test_more_than_255_columns_are_kept():
     np.testing.assert_allclose(trees.predict(x), booster.predict(x), atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["leaves", "feature", "threshold", "left", "right", "value"])
+@pytest.mark.parametrize("rounds", [1, 40])
+def test_any_order_of_splits_is_stored_as_the_same_trees(rounds):
+    x, y = table(200, True)
+    trees = Trees.of(boosted(x, y, rounds)).single()
+    state = trees.state()
+    loaded = Trees.load(unpack(pack(state)))
+    assert np.array_equal(loaded.predict(x), trees.predict(x))
+    again = loaded.state()
+    assert all(np.array_equal(state[name], again[name]) for name in state)
+    # written level by level, each split but a root is the child of one that came before
+    splits = int(loaded.leaves[0]) - 1
+    below = np.stack([loaded.left[:splits], loaded.right[:splits]], axis=1).ravel()
+    assert [c for c in below if c < splits] == list(range(1, splits))
+    assert [c for c in below if c >= splits] == list(range(splits, 2 * splits + 1))
+
+
+@pytest.mark.parametrize("name", ["leaves", "feature", "threshold", "left_if_nan", "inner", "value"])
 def test_damaged_arrays_are_refused_and_never_walked(name):
     x, y = table(120, False)
     state = Trees.of(boosted(x, y)).single().state()
     shorter = dict(state, **{name: state[name][:-1]})
     with pytest.raises(DamagedError):
         Trees.load(shorter)
-    if name in ("left", "right"):
-        with pytest.raises(DamagedError):
-            Trees.load(dict(state, **{name: np.zeros_like(state[name])}))
+    if name in ("leaves", "inner"):
+        for damaged in (np.zeros_like(state[name]), state[name] ^ 1, np.full_like(state[name], 255)):
+            with pytest.raises(DamagedError):
+                Trees.load(dict(state, **{name: damaged}))
