@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from many_models.automl.combination import (
     combined,
     greedy_weights,
     relative_errors,
+    relative_log_errors,
     relative_weights,
     without_negligible,
 )
@@ -87,8 +88,13 @@ class _Field:
             weights[self.places] = self._among(kept)
         return weights
 
+    @cached_property
+    def _relative(self) -> Floats:
+        return relative_log_errors(self.errors)
+
     def _among(self, kept: Bools) -> Floats:
-        relative = relative_errors(self.errors[:, kept], self.squared)
+        # Logs are relative to their own fold alone, squares to all that are kept.
+        relative = relative_errors(self.errors[:, kept], True) if self.squared else self._relative[:, kept]
         learned = None
         if int(kept.sum()) >= FEWEST_TO_LEARN and len(relative) > 1:
             if self.combine == "greedy":

@@ -223,5 +223,5 @@ def combined(forecasts: Floats, weights: Floats, combine: Combine = "auto") -> F
     if combine == "median":
         middle: Floats = np.median(forecasts[weights > 0], axis=0)
         return middle
-    mixed: Floats = np.tensordot(weights, forecasts, axes=1)
-    return mixed
+    mixed: Floats = weights @ forecasts.reshape(len(forecasts), -1)
+    return mixed.reshape(forecasts.shape[1:])

@@ -7,14 +7,16 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
 from many_models.automl.intervals import recency_scale
 from many_models.errors import LearnerError
-from many_models.learners.base import Candidate, FitContext, FittedModel, Parameters
+from many_models.learners.base import Candidate, FitContext, FittedModel
 from many_models.learners.table import learner
+from many_models.metrics import mase_scale, rmsse_scale
 from many_models.panel.series import Bools, Floats, Forecast, Future, Series
 
 ABSURD_SPREAD = 20.0
@@ -88,6 +90,26 @@ class Folds:
     fallback_mean: Floats
     fallback_median: Floats
 
+    @cached_property
+    def rmsse_scale(self) -> Floats:
+        """The scale of RMSSE in each training part [F]."""
+        return np.array([rmsse_scale(_observed(past)) for past in self.train])
+
+    @cached_property
+    def _mase_scales(self) -> dict[int, Floats]:
+        return {}
+
+    def mase_scale(self, season: int) -> Floats:
+        """The scale of MASE in each training part [F]."""
+        if season not in self._mase_scales:
+            self._mase_scales[season] = np.array([mase_scale(_observed(past), season) for past in self.train])
+        return self._mase_scales[season]
+
+
+def _observed(past: Series) -> Floats:
+    """Its target [T], NaN where not observed."""
+    return np.where(past.observed, past.y, np.nan)
+
 
 def make_folds(observations: Observations, cutoffs: Sequence[int], context: FitContext) -> Folds:
     """The folds at these cutoffs, with the fallback's forecasts."""
@@ -126,24 +148,23 @@ def run_trial(candidate: Candidate, folds: Folds, context: FitContext) -> Trial:
     failed = np.zeros(len(folds.cutoffs), dtype=bool)
     code: str | None = None
     fitting = predicting = 0.0
-    resolved: Parameters = candidate.parameters
-    searched = False
+    tried, searched = candidate, False
     for i, (past, ahead, limits) in enumerate(zip(folds.train, folds.future, folds.limits, strict=True)):
         try:
             if context.deadline.passed:
                 raise LearnerError("DEADLINE", "no time was left for this fold")
             started = time.perf_counter()
-            fitted = fit_candidate(replace(candidate, parameters=resolved), past, context)
+            fitted = fit_candidate(tried, past, context)
             middle = time.perf_counter()
             fitting += middle - started
             forecast = predict_candidate(candidate, fitted, ahead, limits)
             predicting += time.perf_counter() - middle
             mean[i], median[i] = forecast.mean, forecast.median
             if not searched:
-                resolved, searched = fitted.parameters, True
+                tried, searched = replace(candidate, parameters=fitted.parameters), True
         except LearnerError as trouble:
             failed[i], code = True, trouble.code
-    return Trial(replace(candidate, parameters=resolved), mean, median, failed, fitting, predicting, code)
+    return Trial(tried, mean, median, failed, fitting, predicting, code)
 
 
 def fit_candidate(candidate: Candidate, series: Series, context: FitContext) -> FittedModel:

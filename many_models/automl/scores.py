@@ -9,7 +9,7 @@ import numpy as np
 
 from many_models.automl.evaluation import Folds, Trial
 from many_models.learners.base import FitContext
-from many_models.metrics import METRICS, mase_scale, rmsse_scale
+from many_models.metrics import METRICS
 from many_models.panel.series import Floats
 
 RANKS_ALIKE = {
@@ -76,10 +76,9 @@ def fold_errors(metric: str, folds: Folds, mean: Floats, median: Floats, context
     chosen = METRICS[metric]
     scale = None
     if chosen.needs_scale == "mase":
-        m = context.score_season
-        scale = np.array([mase_scale(np.where(s.observed, s.y, np.nan), m) for s in folds.train])
+        scale = folds.mase_scale(context.score_season)
     elif chosen.needs_scale == "rmsse":
-        scale = np.array([rmsse_scale(np.where(s.observed, s.y, np.nan)) for s in folds.train])
+        scale = folds.rmsse_scale
     if chosen.judges == "quantiles":
         # A candidate gives its median alone; as the only quantile it is judged at level 0.5.
         values = chosen(folds.actual, median[..., None], levels=np.array([0.5]))

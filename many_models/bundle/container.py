@@ -68,6 +68,8 @@ _KINDS: dict[str, np.dtype[Any]] = {
 }
 _CODES = {dtype: code for code, dtype in _KINDS.items()}
 _NOT_FINITE = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
+_WORTH_SHUFFLING = 65_536
+"""Bytes of arrays from which on both orders are tried; smaller states deflate better as they are."""
 _MAX_AXES = 8
 _INTEGERS = range(-(2**63), 2**64)
 
@@ -118,9 +120,10 @@ def pack(state: State) -> bytes:
     flats = [np.concatenate(parts) for parts in sections.values() if parts]
     size = sum(flat.nbytes for flat in flats)
     _check_sizes(len(header), size, header.count(b","), DEFAULT_LIMITS, _too_large)
-    plain = _deflated(header + b"".join(flat.tobytes() for flat in flats))
-    shuffled = _deflated(header + b"".join(map(_shuffled, flats)))
-    order, payload = (1, shuffled) if len(shuffled) < len(plain) else (0, plain)
+    order, payload = 0, _deflated(header + b"".join(flat.tobytes() for flat in flats))
+    if size >= _WORTH_SHUFFLING:
+        shuffled = _deflated(header + b"".join(map(_shuffled, flats)))
+        order, payload = min((order, payload), (1, shuffled), key=lambda form: len(form[1]))
     prefix = _PREFIX.pack(_MAGIC, VERSION, order, len(header), size)
     return prefix + _checksum(prefix, payload) + payload
 
@@ -234,21 +237,8 @@ _PLAIN = frozenset({type(None), bool, str})
 def _to_json(value: Any, sections: dict[str, list[npt.NDArray[Any]]], where: _Path, depth: int) -> Any:
     """What stands in the header for `value`; its arrays are appended to `sections`."""
     kind = type(value)
-    if kind in _PLAIN or (kind is float and math.isfinite(value)):
+    if kind in _PLAIN or (kind is float and math.isfinite(value)) or (kind is int and value in _INTEGERS):
         return value
-    if isinstance(value, str):
-        return str(value)
-    if isinstance(value, np.ndarray):
-        return _array_reference(value, sections, where)
-    if isinstance(value, np.bool_):
-        return bool(value)
-    if isinstance(value, (int, np.integer)):
-        if int(value) not in _INTEGERS:
-            raise TypeError(f"{_shown(where)}: the integer {value} has more than 64 bits")
-        return int(value)
-    if isinstance(value, (float, np.floating)):
-        number = float(value)
-        return number if math.isfinite(number) else {"$f": repr(number)}
     if isinstance(value, (dict, list, tuple)):
         if depth >= DEFAULT_LIMITS.max_depth:
             raise ValueError(f"{_shown(where)}: deeper than {DEFAULT_LIMITS.max_depth} levels")
@@ -258,6 +248,19 @@ def _to_json(value: Any, sections: dict[str, list[npt.NDArray[Any]]], where: _Pa
                 for key in _sorted_keys(value, where)
             }
         return [_to_json(item, sections, (where, i), depth + 1) for i, item in enumerate(value)]
+    if isinstance(value, np.ndarray):
+        return _array_reference(value, sections, where)
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, np.bool_):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        if int(value) not in _INTEGERS:
+            raise TypeError(f"{_shown(where)}: the integer {value} has more than 64 bits")
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        number = float(value)
+        return number if math.isfinite(number) else {"$f": repr(number)}
     raise TypeError(f"{_shown(where)}: {kind.__name__} is neither a JSON value nor an array")
 
 
