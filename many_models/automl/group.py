@@ -15,6 +15,7 @@ from typing import Any, Protocol, cast
 import numpy as np
 import pandas as pd
 
+from many_models import __version__
 from many_models.automl.model import FORMAT_VERSION, KIND, SeriesModel
 from many_models.automl.prior import SPARSE_KIND
 from many_models.automl.rows import GroupRows, quantile_column
@@ -41,6 +42,7 @@ from many_models.bundle.container import pack
 from many_models.learners.base import Deadline, FitContext
 from many_models.learners.target import stated_level
 from many_models.panel.findings import Finding, finding
+from many_models.panel.fingerprint import observed_span, series_fingerprint
 from many_models.panel.guardrails import Surroundings, guarded, mixed_scale
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
@@ -76,15 +78,16 @@ def train_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
     rows = GroupRows(task.layout, task.schemas)
     shared = _shared(frame, task)
     for key, part in series_of(frame, task.layout):
-        started = time.perf_counter()
+        started, folds = time.perf_counter(), 0
         try:
-            _train_one(part, key, task, deadline, rows, shared, started)
+            folds = _train_one(part, key, task, deadline, rows, shared, started)
         except Exception as trouble:
             # The edge of one series: whatever went wrong is this series' row, and the others go on.
             rows.drop(key.values)
             _fall_back_one(
                 part, key, task, rows, "FAILED", "EXCEPTION", f"{type(trouble).__name__}: {trouble}", started
             )
+        _add_lineage(rows, key, part, task, folds)
     return rows.to_bytes()
 
 
@@ -94,22 +97,25 @@ def fall_back_group(frame: pd.DataFrame, task: TrainTask, trouble: TroubleLike) 
     for key, part in series_of(frame, task.layout):
         started = time.perf_counter() - trouble.seconds
         _fall_back_one(part, key, task, rows, trouble.status, trouble.code, trouble.message, started)
+        _add_lineage(rows, key, part, task)
     return rows.to_bytes()
 
 
 def give_up_group(frame: pd.DataFrame, task: TrainTask, trouble: TroubleLike) -> bytes:
     """The rows of a group for which not even the fallback could be computed: an account, no model."""
     rows = GroupRows(task.layout, task.schemas)
-    for key, _ in series_of(frame, task.layout):
+    for key, part in series_of(frame, task.layout):
         _account(rows, key, task, trouble.status, trouble.code, trouble.message, trouble.seconds)
+        _add_lineage(rows, key, part, task)
     return rows.to_bytes()
 
 
 def cancel_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
     """The rows of a group that was not run because the budget of the run was spent."""
     rows = GroupRows(task.layout, task.schemas)
-    for key, _ in series_of(frame, task.layout):
+    for key, part in series_of(frame, task.layout):
         _account(rows, key, task, "CANCELLED", "BUDGET_SPENT", "", 0.0)
+        _add_lineage(rows, key, part, task)
     return rows.to_bytes()
 
 
@@ -167,21 +173,23 @@ def _train_one(
     rows: GroupRows,
     shared: tuple[Finding, ...],
     started: float,
-) -> None:
+) -> int:
+    """How many folds the choice was made on; all rows of a series are added."""
     prepared = prepare(frame, key, task.layout, task.prepare_settings)
     findings = _guarded(prepared, key, frame, task, shared)
     if prepared.n_obs == 0:
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "NO_OBSERVATIONS", "", time.perf_counter() - started)
-        return
+        return 0
     at = fold_cutoffs(prepared, task.spec)
     if is_short(prepared, at, task.spec) and task.spec.preparation.short == "drop":
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "TOO_SHORT", "", time.perf_counter() - started, prepared)
-        return
+        return 0
     trained, context = _trained(prepared, key, task, at, deadline)
     _add_findings(rows, key, [*findings, *_not_carried(prepared, context), *trained.findings])
     _add_trained(rows, key, task, prepared, trained, started)
+    return 0 if trained.folds is None else len(trained.folds.cutoffs)
 
 
 def _not_carried(prepared: Prepared, context: FitContext) -> list[Finding]:
@@ -306,6 +314,27 @@ def _add_findings(rows: GroupRows, key: SeriesKey, findings: list[Finding]) -> N
         key.values,
         len(findings),
         {name: [getattr(f, name) for f in findings] for name in _FINDING_COLUMNS},
+    )
+
+
+def _add_lineage(
+    rows: GroupRows, key: SeriesKey, frame: pd.DataFrame, task: TrainTask, folds: int = 0
+) -> None:
+    """What a series' model came of: run, code, data and folds."""
+    span = observed_span(frame)
+    rows.add(
+        "lineage",
+        key.values,
+        1,
+        {
+            "run_id": task.run_id,
+            "code_version": __version__,
+            "data_from": None if span is None else span[0],
+            "data_until": None if span is None else span[1],
+            "folds": folds,
+            "data_fingerprint": None if span is None else series_fingerprint(frame, span[1]),
+            "inherited_from": None,
+        },
     )
 
 

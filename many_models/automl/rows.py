@@ -25,6 +25,7 @@ FOLDERS: tuple[str, ...] = (
     "totals",
     "backtest",
     "findings",
+    "lineage",
     "results",
 )
 """The folders of a run directory in the order they are written: `results` last of all."""
@@ -106,6 +107,16 @@ def schemas(layout: Layout, levels: Sequence[float]) -> dict[str, pa.Schema]:
             ("message", TEXT),
             ("action", TEXT),
         ],
+        "lineage": [
+            *keys,
+            ("run_id", TEXT),
+            ("code_version", TEXT),
+            ("data_from", when),
+            ("data_until", when),
+            ("folds", WHOLE),
+            ("data_fingerprint", TEXT),
+            ("inherited_from", TEXT),
+        ],
         "results": [
             *keys,
             ("status", TEXT),
@@ -122,6 +133,10 @@ def schemas(layout: Layout, levels: Sequence[float]) -> dict[str, pa.Schema]:
         ],
     }
     return {folder: pa.schema(columns[folder]) for folder in FOLDERS}
+
+
+COMPRESSED_BYTES = 16_384
+"""A folder of fewer bytes is sent as it is: compressing each of its columns costs more than it saves."""
 
 
 @dataclass
@@ -142,7 +157,7 @@ class GroupRows:
         schema = self.schemas[folder]
         values: dict[str, Any] = dict(zip((k.name for k in self.layout.keys), key, strict=True))
         values.update(columns)
-        times = {"cutoff", "trained_until", self.layout.time.name}
+        times = {"cutoff", "trained_until", "data_from", "data_until", self.layout.time.name}
         arrays = [
             self._column(values[name], rows, schema.field(name).type, name in times) for name in schema.names
         ]
@@ -178,7 +193,8 @@ class GroupRows:
                 parts.append(b"")
                 continue
             sink = pa.BufferOutputStream()
-            options = pa.ipc.IpcWriteOptions(compression="lz4")
+            large = sum(batch.nbytes for batch in batches) >= COMPRESSED_BYTES
+            options = pa.ipc.IpcWriteOptions(compression="lz4" if large else None)
             with pa.ipc.new_stream(sink, self.schemas[folder], options=options) as stream:
                 for batch in batches:
                     stream.write_batch(batch)

@@ -11,19 +11,37 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from many_models.bundle.store import Bundle, write_bundle
+from many_models.errors import DamagedError
 from many_models.panel.keys import SeriesKey
 from many_models.runs.directory import RunDirectory
 
 
 def index_of_run(directory: RunDirectory) -> pa.Table:
-    """The index of a run: `results/` with the digest of each key."""
-    results = directory.read("results")
+    """The index of a run: `results/` with the lineage of each series and the digest of its key."""
     names = tuple(k.name for k in directory.layout().keys)
-    columns = [results[name].to_pylist() for name in names]
-    # without key columns there is one series, whose key is empty
-    keys = zip(*columns, strict=True) if names else [()] * results.num_rows
-    digests = [SeriesKey(names, values).digest for values in keys]
+    return indexed(directory.read("results"), directory.read("lineage"), names)
+
+
+def indexed(results: pa.Table, lineage: pa.Table, names: tuple[str, ...]) -> pa.Table:
+    """The index of series: their results, their lineage, and the digests of their keys."""
+    digests = digests_of(results, names)
+    places = {digest: row for row, digest in enumerate(digests_of(lineage, names))}
+    try:
+        rows = lineage.take(pa.array([places[digest] for digest in digests], pa.int64()))
+    except KeyError:
+        raise DamagedError("a run is damaged: a series in results/ has no row in lineage/") from None
+    for name in rows.column_names:
+        if name not in names:
+            results = results.append_column(name, rows[name])
     return results.append_column("digest", pa.array(digests, pa.binary(16)))
+
+
+def digests_of(table: pa.Table, names: tuple[str, ...]) -> list[bytes]:
+    """The digest of the key of each row."""
+    columns = [table[name].to_pylist() for name in names]
+    # without key columns there is one series, whose key is empty
+    keys = zip(*columns, strict=True) if names else [()] * table.num_rows
+    return [SeriesKey(names, values).digest for values in keys]
 
 
 def models_of_run(directory: RunDirectory) -> Iterator[tuple[str, str, int, bytes]]:

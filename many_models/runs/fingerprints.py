@@ -6,34 +6,14 @@ there the frame is at hand on every engine. Resuming computes the same for what 
 
 from __future__ import annotations
 
-from hashlib import blake2b
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from many_models.automl.group import cancel_group, fall_back_group, give_up_group, train_group
 from many_models.automl.task import TrainTask
 from many_models.engines.base import GroupJob, Trouble
-
-MARK_BYTES = 16
-"""Bytes of a fingerprint."""
-
-
-def fingerprint(frame: pd.DataFrame) -> bytes:
-    """The 16-byte fingerprint of a canonical frame: its columns, their values, their order."""
-    state = blake2b(digest_size=MARK_BYTES)
-    for name in frame.columns:
-        values = frame[name].to_numpy()
-        state.update(f"\x1e{name}\x1e".encode())
-        if values.dtype.kind == "f":
-            # one bit pattern for what is missing
-            state.update(np.where(np.isnan(values), np.nan, values).astype("<f8").tobytes())
-        elif values.dtype.kind in "iub":
-            state.update(values.astype("<i8").tobytes())
-        else:
-            state.update("\x1f".join(map(repr, values.tolist())).encode("utf-8", "surrogatepass"))
-    return state.digest()
+from many_models.panel.fingerprint import fingerprint
 
 
 def train_marked(frame: pd.DataFrame, task: TrainTask) -> bytes:

@@ -90,7 +90,8 @@ class SeriesForecaster:
     def record(self) -> dict[str, Any]:
         """Which learner serves the key, its scores, its version and lineage, its members."""
         row = {name: value for name, value in self._row.items() if name not in INTERNAL}
-        record = {**row, **self._models.lineage}
+        # of what is known of the set, a series' own run comes first: its model may be of another one
+        record = {**row, **{k: v for k, v in self._models.lineage.items() if row.get(k) is None}}
         if row.get("content_id"):
             model = self._models.load(row["content_id"])
             members = [m for m in model.members if m.weight > 0]

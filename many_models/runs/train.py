@@ -24,13 +24,14 @@ from many_models.engines.table import engine_for
 from many_models.errors import Cancelled, DataError, ManyModelsError, Problem
 from many_models.panel.events import EventTable
 from many_models.panel.findings import Finding, finding
+from many_models.panel.fingerprint import MARK_BYTES
 from many_models.panel.frequency import panel_frequency
 from many_models.panel.layout import Layout
 from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, without_columns
 from many_models.panel.preparation import PrepareSettings
 from many_models.runs.directory import RunDirectory, default_directory, refuse_used
 from many_models.runs.events import events_of
-from many_models.runs.fingerprints import MARK_BYTES, cancelling_job, marking_job, training_job
+from many_models.runs.fingerprints import cancelling_job, marking_job, training_job
 from many_models.runs.journal import Beginning, Done, Plan, sole_writer
 from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
 from many_models.runs.progress import Progress, silent

@@ -374,10 +374,10 @@ def test_giving_up_and_cancelling_leave_an_account_and_nothing_else():
     frame, task = make_task(panel(s1_a=wave(), s1_b=wave(20, 1)), data={"group": ["shop"]})
     given_up = {k: v.to_pandas() for k, v in read_rows(give_up_group(frame, task, Trouble("FAILED"))).items()}
     assert given_up["results"]["status"].tolist() == ["FAILED", "FAILED"]
-    assert set(given_up) == {"results", "findings"}
+    assert set(given_up) == {"results", "findings", "lineage"}
     cancelled = {k: v.to_pandas() for k, v in read_rows(cancel_group(frame, task)).items()}
     assert cancelled["results"]["status"].tolist() == ["CANCELLED", "CANCELLED"]
-    assert set(cancelled) == {"results"}
+    assert set(cancelled) == {"results", "lineage"}
 
 
 def test_a_group_whose_time_is_over_falls_back_and_counts_what_was_not_run():

@@ -24,7 +24,7 @@ from many_models.datasets import retail
 from many_models.errors import Cancelled, DataError, InputError, LookupFailed, SpecError
 from many_models.runs.journal import sole_writer
 
-FOLDERS = ("results", "forecasts", "totals", "backtest", "leaderboard", "findings", "models")
+FOLDERS = ("results", "forecasts", "totals", "backtest", "leaderboard", "findings", "lineage", "models")
 # what a clock says, and what names the run, differ between any two runs
 CLOCKS = ["seconds", "fit_seconds", "predict_seconds", "run_id"]
 
