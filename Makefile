@@ -28,7 +28,7 @@ JAVA := $(shell "$${JAVA_HOME:+$$JAVA_HOME/bin/}java" -version 2>&1 | \
 # `mlflow models serve`, `spark-submit` and our own console script are found by their bare names.
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-# Processes for the tests without Spark. The Spark tests run one after another: each starts JVMs of its own.
+# Processes for the tests. Those of Spark wait for JVMs and clusters much of their time: two files at once.
 TEST_WORKERS ?= 2
 
 # A stamp is written when its installation is complete, so that the next run installs nothing.
@@ -97,7 +97,7 @@ unit: $(STAMP_DEV)
 	$(BIN)/pytest -m "not spark and not slow" -n $(TEST_WORKERS) --dist loadfile -rs
 
 spark: $(STAMP_DEV) ## the Spark tests alone: classic, Connect, and a standalone cluster on loopback
-	$(BIN)/pytest -m "spark and not slow" -rs
+	$(BIN)/pytest -m "spark and not slow" -n $(TEST_WORKERS) --dist loadfile -rs
 
 slow: $(STAMP_DEV) ## the longer proofs
 	$(BIN)/pytest -m slow -rs || [ $$? -eq 5 ]  # 5: there are none

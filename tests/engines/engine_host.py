@@ -52,6 +52,8 @@ def start(kind, master):
 
     if kind == "connect":
         os.environ["PYSPARK_PYTHON"] = sys.executable
+        # pyspark's way to a free port: another session may hold the usual one
+        os.environ["SPARK_TESTING"] = "1"
         SparkSession.builder.remote("local[2]").config("spark.ui.enabled", "false").getOrCreate()
     engine = SparkEngine({"standalone": master}.get(kind, "spark"), 2 if kind == "classic" else None)
     engine.describe()
