@@ -7,7 +7,7 @@ outgrows its memory costs one group. What comes back is bytes; the driver is the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -47,7 +47,8 @@ class GroupJob:
     Attributes
     ----------
     run
-        `(frame, argument) -> bytes`: the group function. Runs in a guarded child.
+        `(frame, argument) -> bytes`: the group function, or, where the map has attachments,
+        `(frame, argument, attachment) -> bytes`. Runs in a guarded child.
     fall_back
         `(frame, argument, trouble) -> bytes`: the cheap answer, in a fresh child, when `run` did not answer.
     give_up
@@ -58,7 +59,7 @@ class GroupJob:
         Wall time for `run`, after which the child is killed; None is none.
     """
 
-    run: Callable[[pd.DataFrame, Any], bytes]
+    run: Callable[..., bytes]
     fall_back: Callable[[pd.DataFrame, Any, Trouble], bytes]
     give_up: Callable[[pd.DataFrame, Any, Trouble], bytes]
     argument: Any
@@ -97,10 +98,20 @@ class Panel(Protocol):
     def last_observed(self) -> int | None:
         """The greatest canonical time `t` at which any target is observed; None when there is none."""
 
-    def map(self, job: GroupJob, groups: list[int]) -> Iterator[list[GroupAnswer]]:
+    def map(
+        self, job: GroupJob, groups: list[int], attachments: Mapping[int, bytes] | None = None
+    ) -> Iterator[list[GroupAnswer]]:
         """The answers for these groups, in batches as they come: each group exactly once.
 
         Local: a batch every few seconds. Spark: a batch per wave. Closing the iterator cancels.
+        With `attachments` every group's bytes travel beside its rows to `job.run`; they are looked
+        up when the group's turn comes.
+        """
+
+    def regrouped(self, group: tuple[int, ...]) -> Panel:
+        """The same rows, grouped by the key columns at these positions; the source is not read again.
+
+        Of use until the panel it was made from is closed; closing it by itself is not needed.
         """
 
     def close(self) -> None:

@@ -45,6 +45,12 @@ class Grouped:
         table["series"] = np.diff(np.append(np.searchsorted(series, group), len(series)))
         return cls(frame, bounds, table)
 
+    def by(self, layout: Layout) -> Grouped:
+        """The same rows by the groups of another layout with the same columns."""
+        # stable, by all keys: canonical order again, whatever the order of the groups was
+        frame = self.frame.sort_values(list(layout.key_names), kind="stable", ignore_index=True)
+        return Grouped.of(frame, layout)
+
     def rows_of(self, group: int) -> pd.DataFrame:
         """The canonical rows of one group."""
         return self.frame.iloc[self.bounds[group] : self.bounds[group + 1]].reset_index(drop=True)

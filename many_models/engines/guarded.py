@@ -60,7 +60,8 @@ _ONE_THREAD = (
     "NUMBA_NUM_THREADS",
 )
 
-Task: TypeAlias = tuple[int, pd.DataFrame]
+Task: TypeAlias = tuple[int, pd.DataFrame] | tuple[int, pd.DataFrame, bytes]
+"""A group's number and frame, and what is attached to it."""
 
 
 class Unanswered(Exception):
@@ -274,15 +275,16 @@ def guard(
     packed: PackedJob,
     group: int,
     frame: pd.DataFrame,
+    *attachment: bytes,
     stopped: Callable[[], bool] = bool,
 ) -> GroupAnswer:
-    """The one answer of a group: from `run`, else `fall_back`, else `give_up`.
+    """The one answer of a group: from `run` (with what is attached), else `fall_back`, else `give_up`.
 
     A child that crashed, hung or outgrew its memory is replaced before `fall_back`; after a
     mere exception the same child goes on. Raises Cancelled when `stopped` says so in between.
     """
     try:
-        return GroupAnswer(group, child.ask(packed, "run", (frame,), packed.deadline_seconds))
+        return GroupAnswer(group, child.ask(packed, "run", (frame, *attachment), packed.deadline_seconds))
     except Unanswered as unanswered:
         first = unanswered.trouble
     if stopped():
@@ -364,7 +366,7 @@ class _Map:
         """Answers tasks with this child until none is left; says so with a None."""
         try:
             while (task := self._next(child)) is not None:
-                self._results.put(guard(child, self._packed, *task, self._stopped.is_set))
+                self._results.put(guard(child, self._packed, *task, stopped=self._stopped.is_set))
         except Exception as error:  # the reader raises it
             if not self._stopped.is_set():
                 self._results.put(error)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,14 +92,24 @@ class LocalPanel:
         """The greatest canonical time at which any target is observed; None when there is none."""
         return last_observed(self._grouped.frame)
 
-    def map(self, job: GroupJob, groups: list[int]) -> Iterator[list[GroupAnswer]]:
+    def map(
+        self, job: GroupJob, groups: list[int], attachments: Mapping[int, bytes] | None = None
+    ) -> Iterator[list[GroupAnswer]]:
         """The answers for these groups, each once, a batch every few seconds; closing it cancels.
 
         The groups with most rows go first.
         """
         order = costliest_first(self.groups, groups)
-        tasks = ((group, self._grouped.rows_of(group)) for group in order)
+        tasks = (
+            (group, self._grouped.rows_of(group), *(() if attachments is None else (attachments[group],)))
+            for group in order
+        )
         return self._children.map(job, tasks, BATCH_SECONDS)
+
+    def regrouped(self, group: tuple[int, ...]) -> LocalPanel:
+        """The same rows, grouped by the key columns at these positions."""
+        layout = replace(self.layout, group=group)
+        return LocalPanel(self._grouped.by(layout), layout, self._children)
 
     def close(self) -> None:
         """Nothing was staged, and the children belong to the engine."""

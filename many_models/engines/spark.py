@@ -14,8 +14,9 @@ import shutil
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from many_models.engines.worker import Wire
 
 _IN_FLIGHT = 2
+_MESSAGE_BYTES = 32 * 2**20
 _SPARK_TEXT = (".csv", ".csv.gz", ".csv.bz2")
 NTZ_MICROSECONDS = (
     "unix_date(CAST({0} AS DATE)) * 86400000000L + hour({0}) * 3600000000L + minute({0}) * 60000000L"
@@ -151,13 +153,21 @@ class Staging:
 class SparkPanel:
     """A canonical panel in a staging folder of a cluster."""
 
-    def __init__(self, spark: Any, rows: Any, layout: Layout, staging: Staging, workers: int) -> None:
+    def __init__(
+        self,
+        spark: Any,
+        rows: Any,
+        layout: Layout,
+        staging: Staging,
+        workers: int,
+        series: pd.DataFrame | None = None,
+    ) -> None:
         self._spark = spark
         self._rows = rows
         self._staging = staging
         self._workers = workers
         self.layout = layout
-        series = _series_table(rows, layout)
+        self._series = series = _series_table(rows, layout) if series is None else series
         self._last = None if series["last"].isna().all() else int(series["last"].max())
         self.groups = _group_table(series, layout)
         self.rows = int(series["rows"].sum())
@@ -175,7 +185,14 @@ class SparkPanel:
         """The greatest canonical time at which any target is observed; None when there is none."""
         return self._last
 
-    def map(self, job: GroupJob, groups: list[int]) -> Iterator[list[GroupAnswer]]:
+    def regrouped(self, group: tuple[int, ...]) -> SparkPanel:
+        """The same staged rows, grouped by the key columns at these positions."""
+        layout = replace(self.layout, group=group)
+        return SparkPanel(self._spark, self._rows, layout, self._staging, self._workers, self._series)
+
+    def map(
+        self, job: GroupJob, groups: list[int], attachments: Mapping[int, bytes] | None = None
+    ) -> Iterator[list[GroupAnswer]]:
         """The answers for these groups, each once, a batch per wave; closing it cancels.
 
         Two waves are in flight, so that the cluster has work while the driver writes.
@@ -200,7 +217,7 @@ class SparkPanel:
                 while waiting and len(flights) < _IN_FLIGHT:
                     count = pace.take([costs[group] for group in waiting])
                     wave, waiting = waiting[:count], waiting[count:]
-                    flights.append((wave, threads.submit(self._wave, wave, packed, tag)))
+                    flights.append((wave, threads.submit(self._wave, wave, packed, tag, attachments)))
                 wave, flight = flights.popleft()
                 answers = flight.result()
                 size = sum(len(answer.payload) for answer in answers)
@@ -218,25 +235,49 @@ class SparkPanel:
         """Removes what was staged."""
         self._staging.close()
 
-    def _wave(self, groups: list[int], packed: Any, tag: str) -> list[GroupAnswer]:
+    def _wave(
+        self, groups: list[int], packed: Any, tag: str, attachments: Mapping[int, bytes] | None
+    ) -> list[GroupAnswer]:
         """The answers of one wave: one Spark job, whose tasks are cut here."""
-        from many_models.engines.worker import ANSWERS, answers_of
+        from many_models.engines.worker import ANSWERS, answers_of, attached_answers_of
 
         costs = cost_of(self.groups["rows"].to_numpy()[groups]).tolist()
         tasks = min(len(groups), self._workers * TASKS_PER_CORE)
         numbers = partition_numbers(tasks)
-        numbered = self._numbered(groups, [numbers[task] for task in cut_tasks(costs, tasks)])
+        task_of = [numbers[task] for task in cut_tasks(costs, tasks)]
         # As many partitions as tasks, and each task's number hashes to a partition of its own.
-        rows = numbered.repartition(tasks, "task")
-        run = answers_of(packed.packed, packed.deadline_seconds, self.layout)
+        rows = self._numbered(groups, task_of).repartition(tasks, "task").groupBy("task")
         with spark_errors("the Spark job failed"), _tagged(self._spark, tag):
-            table = arrow_of(rows.groupBy("task").applyInPandas(run, _ddl(ANSWERS)))
+            if attachments is None:
+                run = answers_of(packed.packed, packed.deadline_seconds, self.layout)
+                answers = rows.applyInPandas(run, _ddl(ANSWERS))
+            else:
+                attached = self._attached(groups, task_of, attachments).repartition(tasks, "task")
+                with_attached = attached_answers_of(packed.packed, packed.deadline_seconds, self.layout)
+                answers = rows.cogroup(attached.groupBy("task")).applyInPandas(with_attached, _ddl(ANSWERS))
+            table = arrow_of(answers)
         return [
             GroupAnswer(group, payload)
             for group, payload in zip(
                 table.column("group").to_pylist(), table.column("payload").to_pylist(), strict=True
             )
         ]
+
+    def _attached(self, groups: list[int], tasks: list[int], attachments: Mapping[int, bytes]) -> Any:
+        """What is attached to these groups, a row each, sent in messages of bounded size."""
+        import pyarrow as pa
+
+        from many_models.engines.worker import ATTACHED
+
+        columns = (groups, tasks, [attachments[group] for group in groups])
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, ATTACHED, strict=True)]
+        table = pa.Table.from_arrays(arrays, schema=ATTACHED)
+        each = max(1, table.num_rows * _MESSAGE_BYTES // max(table.nbytes, 1))
+        parts = [table.slice(start, each) for start in range(0, table.num_rows, each)]
+        frame = frame_of(self._spark, parts[0])
+        for further in parts[1:]:
+            frame = frame.unionByName(frame_of(self._spark, further))
+        return frame
 
     def _numbered(self, groups: list[int], tasks: list[int]) -> Any:
         """The staged rows of these groups, with the columns `group` and `task`."""

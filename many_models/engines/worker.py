@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -18,6 +18,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from many_models.engines.base import GroupAnswer
 from many_models.engines.guarded import Child, PackedJob, guard
 from many_models.engines.machine import child_memory_bytes, usable_cores
 from many_models.engines.reading import Table
@@ -29,6 +30,7 @@ Batches: TypeAlias = Iterator[pa.RecordBatch]
 Mapping: TypeAlias = Callable[[Batches], Batches]
 
 ANSWERS = pa.schema([("group", pa.int32()), ("payload", pa.binary())])
+ATTACHED = pa.schema([("group", pa.int32()), ("task", pa.int32()), ("attachment", pa.binary())])
 FACTS = pa.schema([("facts", pa.string())])
 
 _CHUNK_BYTES = 16 * 2**20
@@ -190,18 +192,39 @@ def answers_of(
 
     def run(frame: pd.DataFrame) -> pd.DataFrame:
         job = PackedJob(packed, deadline_seconds)
-        child = _own_child()
-        answers = [
-            guard(child, job, group, _sorted(columns, layout)) for group, columns in _groups(frame, layout)
-        ]
-        return pd.DataFrame(
-            {
-                "group": np.array([answer.group for answer in answers], dtype=np.int32),
-                "payload": [answer.payload for answer in answers],
-            }
+        return _answered(
+            guard(_own_child(), job, group, _sorted(columns, layout))
+            for group, columns in _groups(frame, layout)
         )
 
     return run
+
+
+def attached_answers_of(
+    packed: bytes, deadline_seconds: float | None, layout: Layout
+) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
+    """The same for a cogrouped `applyInPandas`, whose second frame holds what is attached to the groups."""
+
+    def run(frame: pd.DataFrame, attached: pd.DataFrame) -> pd.DataFrame:
+        job = PackedJob(packed, deadline_seconds)
+        attachments = dict(zip(attached["group"].tolist(), attached["attachment"].tolist(), strict=True))
+        return _answered(
+            guard(_own_child(), job, group, _sorted(columns, layout), bytes(attachments[group]))
+            for group, columns in _groups(frame, layout)
+        )
+
+    return run
+
+
+def _answered(answers: Iterable[GroupAnswer]) -> pd.DataFrame:
+    """One row per answer, of the schema `ANSWERS`."""
+    every = list(answers)
+    return pd.DataFrame(
+        {
+            "group": np.array([answer.group for answer in every], dtype=np.int32),
+            "payload": [answer.payload for answer in every],
+        }
+    )
 
 
 def _groups(frame: pd.DataFrame, layout: Layout) -> Iterator[tuple[int, dict[str, Any]]]:

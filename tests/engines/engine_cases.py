@@ -292,6 +292,27 @@ def the_same_answers_for_any_number_of_tasks(bench):
     return answers
 
 
+def groups_are_cut_again_and_carry_what_is_attached(bench):
+    rows = [(f"s{i % 3}", f"i{i % 5}", t, i * t / 7) for i in range(15) for t in range(2 + i % 4)]
+    shop, item, when, sold = zip(*rows, strict=True)
+    table = pa.table({"shop": shop, "item": item, "when": when, "sold": sold})
+    panel = bench.open(bench.frame(table), series=["shop", "item"], group=["item"])
+    each = panel.regrouped((0, 1))
+    job = engine_jobs.job({"s1": "raise"}, run=engine_jobs.with_attachment)
+    attached = {group: f"{group} says {'x' * group}".encode() for group in range(15)}
+    wanted = list(range(15))
+    found = [answer for batch in each.map(job, wanted, attached) for answer in batch]
+    assert sorted(answer.group for answer in found) == wanted
+    told = {
+        "groups": shown(panel.groups),
+        "series": shown(each.groups),
+        "by item": bench.answers(panel, engine_jobs.job()),
+        "by series": [json.loads(a.payload) for a in sorted(found, key=lambda answer: answer.group)],
+    }
+    panel.close()
+    return told
+
+
 def closing_cancels(bench):
     names = [f"quick {i}" for i in range(40)] + [f"slow {i}" for i in range(4)]
     table = pa.table({"shop": names * 2, "when": [0] * 44 + [1] * 44, "sold": [1.0] * 88})
@@ -382,6 +403,7 @@ CASES = {
         a_path_that_is_not_there,
         one_bad_group_costs_only_itself,
         the_same_answers_for_any_number_of_tasks,
+        groups_are_cut_again_and_carry_what_is_attached,
         closing_cancels,
         a_lazy_frame_is_evaluated_once,
         columns_of_the_siblings,

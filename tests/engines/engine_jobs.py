@@ -99,6 +99,12 @@ def job(deeds=None, deadline_seconds=None, run=summarise):
     return GroupJob(run, cheap, account, deeds or {}, deadline_seconds)
 
 
+def with_attachment(frame, argument, attachment):
+    """What `summarise` says, and what was attached."""
+    said = json.loads(summarise(frame, argument))
+    return json.dumps({**said, "attached": attachment.decode()}).encode()
+
+
 def cheapest(frame, argument):
     """A payload of the size of a usual answer, for nothing."""
     return b"x" * 12_000

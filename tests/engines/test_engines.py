@@ -205,6 +205,20 @@ def test_one_bad_group_costs_only_itself(told):
     assert answer["hopeless"] == ["give_up", 3, "FAILED", "EXCEPTION"]
 
 
+def test_groups_are_cut_again_and_carry_what_is_attached(told):
+    answer = told("local")["groups_are_cut_again_and_carry_what_is_attached"]
+    assert [row[0] for row in answer["groups"]["rows"]] == [f"i{i}" for i in range(5)]
+    keys = [[f"s{s}", f"i{i}"] for s in range(3) for i in range(5)]
+    assert [row[:2] for row in answer["series"]["rows"]] == keys
+    assert {row[3] for row in answer["series"]["rows"]} == {1}
+    for number, said in enumerate(answer["by series"]):
+        assert said["key"] == keys[number]
+        if said["key"][0] == "s1":
+            assert (said["by"], said.get("attached")) == ("fall_back", None)
+        else:
+            assert said["attached"] == f"{number} says {'x' * number}"
+
+
 def test_a_cutoff_date_keeps_its_whole_day(told):
     whole, until = told("local")["a_day_is_cut_off_whole"]
     assert (whole["rows"], until["rows"]) == (2 * 2, 2 * 4)
