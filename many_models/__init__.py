@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from many_models.runs.check import check_source
     from many_models.runs.models import ModelSet, open_models
     from many_models.runs.mutations import mutations
+    from many_models.runs.promotion import promote
     from many_models.runs.resume import resume
     from many_models.runs.run import Run, open_run
     from many_models.runs.train import train
@@ -29,6 +30,7 @@ _HOMES = {
     "mutations": "many_models.runs.mutations",
     "open_models": "many_models.runs.models",
     "open_run": "many_models.runs.run",
+    "promote": "many_models.runs.promotion",
     "resume": "many_models.runs.resume",
     "train": "many_models.runs.train",
 }
@@ -42,6 +44,7 @@ __all__ = [
     "mutations",
     "open_models",
     "open_run",
+    "promote",
     "resume",
     "train",
 ]

@@ -284,14 +284,35 @@ def promote(
     name: Annotated[str, typer.Argument(help="Name of the registered model.")],
     version: Annotated[int, typer.Argument(help="The version the alias moves to.")],
     alias: Annotated[str, typer.Option(help="The alias to move.")] = "champion",
+    only_better: Annotated[
+        bool,
+        typer.Option(
+            "--only-better",
+            help="Move it to a version in which each series keeps whichever model was better.",
+        ),
+    ] = False,
+    data: Annotated[
+        str | None,
+        typer.Option(help="With --only-better: a table with values that came after both were trained."),
+    ] = None,
 ) -> int:
-    """Move an alias to a version."""
+    """Move an alias to a version, or to the better models of two."""
     from many_models.cli import output
-    from many_models.runs.registration import registry
+    from many_models.runs.promotion import promote as promote_version
 
-    before = registry().promote(name, version, alias)
-    was = "was not set" if before is None else f"was version {before.version}"
-    output.line(f"models:/{name}@{alias} is version {version} ({was})")
+    if data is not None and not only_better:
+        raise typer.BadParameter("--data is what both versions are judged on: give --only-better too")
+    found = promote_version(
+        name, version, alias=alias, only_better=only_better, data=data, progress=_progress()
+    )
+    if found.contest is not None:
+        output.print_contest(found.summary)
+    if found.version == found.before and only_better:
+        output.line(f"models:/{name}@{alias} stays version {found.version}")
+        return 0
+    made = " of both" if found.composed else ""
+    was = "was not set" if found.before is None else f"was version {found.before}"
+    output.line(f"models:/{name}@{alias} is version {found.version}{made} ({was})")
     return 0
 
 

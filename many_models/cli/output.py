@@ -156,6 +156,19 @@ def print_backtest(summary: Mapping[str, Any]) -> None:
         line(f"same heaviest member at the next origin: {summary['same_champion']:.0%}")
 
 
+def print_contest(summary: Mapping[str, Any]) -> None:
+    """How two versions compare, on stdout: what was judged, on what, and who serves how many series."""
+    if summary["compared_series"]:
+        basis = ", ".join(f"{count} on {name}" for name, count in summary["basis"].items())
+        line(f"{summary['compared_series']} series compared on {summary['compared_stamps']} stamps: {basis}")
+    for name, side in (("challenger_to_champion", "challenger"), ("composed_to_champion", "better of both")):
+        if summary[name] is not None:
+            line(f"error of the {side} relative to the champion's: {summary[name]:.3f} (geometric mean)")
+    reasons = ", ".join(f"{count} {name}" for name, count in summary["reasons"].items())
+    served = ", ".join(f"{count} by the {side}" for side, count in summary["winners"].items())
+    line(f"{summary['series']} series: {served} ({reasons})")
+
+
 def _signed(values: Mapping[str, Any], name: str) -> str:
     return f"{values[name]:+.3f} ± {values[f'{name}_se']:.3f}"
 

@@ -642,6 +642,17 @@ def time_array(t: npt.ArrayLike, layout: Layout) -> pa.Array:
     return pa.array(moments, type=pa.int64()).cast(time_type(layout))
 
 
+def canonical_times(stored: pa.Array | pa.ChunkedArray, layout: Layout) -> Ints:
+    """The canonical time [n] of what `time_array` gave; there are no nulls."""
+    whole = stored.cast(pa.int32()) if layout.time.is_date else stored
+    moments: Ints = whole.cast(pa.int64()).to_numpy()
+    if layout.time.kind == "integer":
+        return moments
+    if layout.time.is_date:
+        moments = moments * DAY_US
+    return from_wall(moments, layout.time.zone) if layout.time.shown_in is None else moments
+
+
 def key_types(layout: Layout) -> list[pa.DataType]:
     """The Arrow type of each key column: int64, string or bool."""
     types = {"integer": pa.int64(), "text": pa.string(), "boolean": pa.bool_()}

@@ -8,7 +8,7 @@ depends on nothing that comes after it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -249,12 +249,17 @@ class Prepared:
         Inside the history a hole in a covariate holds the value before it, so that a row that was
         never recorded spoils no fold; beyond the history a missing value is NaN, never carried on.
         """
+        ahead = self.ahead(n, horizon, gap)
+        _, codes = _coded_until(self.known, self._known_first, n)
+        return replace(ahead, known_x=_recoded(ahead.known_x, codes))
+
+    def ahead(self, n: int, horizon: int, gap: int = 0) -> Future:
+        """That horizon, its categories those of the whole history (`known`); `n` may be 0 or less."""
         positions = np.arange(n + gap, n + gap + horizon, dtype=np.int64)
         values = np.full((horizon, self.known_x.shape[1]), np.nan)
-        there = positions < len(self.known_x)
+        there = (positions >= 0) & (positions < len(self.known_x))
         values[there] = self._known_until(n + gap + horizon)[positions[there]]
-        _, codes = _coded_until(self.known, self._known_first, n)
-        return Future(self.grid, self.start + positions, _recoded(values, codes))
+        return Future(self.grid, self.start + positions, values)
 
     def actual(self, n: int, horizon: int, gap: int = 0) -> Floats:
         """The target of that horizon [H]; NaN where it was not observed, or is closed or masked."""

@@ -280,8 +280,15 @@ class Registry:
                 self._move(client, name, alias, int(made.version), _PROMOTED)
             return _version(made, () if alias is None else (alias,))
 
-    def promote(self, name: str, version: int, alias: str = "champion") -> Version | None:
+    def promote(
+        self, name: str, version: int, alias: str = "champion", *, instead_of: int | None = None
+    ) -> Version | None:
         """The version that the alias named until now (None if none); it names `version` now.
+
+        Parameters
+        ----------
+        instead_of
+            The version that the alias has to name still; None: whatever it names.
 
         Raises
         ------
@@ -297,6 +304,13 @@ class Registry:
             aliases = self._aliases(client, name)
             self._numbered(client, name, str(version), aliases)
             previous = aliases.get(alias)
+            if instead_of is not None and previous != instead_of:
+                raise RegistryError(
+                    f"models:/{name}@{alias} is version {previous}, no longer {instead_of}: "
+                    "another promotion came in between; version "
+                    f"{version} stands, and no alias was moved",
+                    f"many-models promote {name} {version} --only-better --alias {alias}",
+                )
             if previous != version:
                 self._move(client, name, alias, version, _PROMOTED)
             if previous is None:
@@ -442,6 +456,27 @@ class Registry:
             with self._calling(f"finding the files of {uri}") as client:
                 model = self._stored(self._source(client, found))
         return model.below(_data_path(model("MLmodel"), uri))
+
+    def artifacts(self, version: Version) -> StoredFiles:
+        """The artifacts of the run that made a version, fetched one by one when they are needed.
+
+        Raises
+        ------
+        LookupFailed
+            When the version has no run, or it is gone.
+        RegistryError
+            When the registry does not answer.
+        """
+        with self._calling(f"looking up the run of {version.uri}") as client:
+            try:
+                run = client.get_run(version.run_id or "")
+            except Exception as error:
+                if version.run_id and not is_missing(error):
+                    raise
+                raise LookupFailed(
+                    Problem(version.uri, "a version without its run", "a version that many-models registered")
+                ) from None
+            return self._stored(str(run.info.artifact_uri))
 
     # -- inside --
 

@@ -225,6 +225,10 @@ class ModelSet:
         """The stored bytes of the models with these content ids."""
         return dict(self._store.models(content_ids))
 
+    def stored_states(self, content_ids: Iterable[str]) -> Iterable[tuple[str, bytes]]:
+        """The stored bytes of models with their names, each once, one after the other."""
+        return self._store.models(content_ids)
+
     def _load(self, content_id: str) -> SeriesModel:
         return load_series_model(unpack(self._store.model(content_id)))
 

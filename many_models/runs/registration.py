@@ -14,6 +14,7 @@ from many_models.errors import InputError, OutsideError, Problem
 from many_models.panel.layout import Layout
 from many_models.registry.location import default_tracking_uri
 from many_models.registry.store import Column, ColumnType, Flavor, Record, Registry, Version
+from many_models.runs.base import kept_rows
 from many_models.runs.bundling import bundle_of_run
 from many_models.runs.directory import RUNS, RunDirectory
 from many_models.spec import ForecastSpec
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from many_models.runs.run import Run
 
 LOADER = "many_models.serving"
+
+CHALLENGER = "challenger"
+"""The alias of a version that is yet to be compared."""
 
 
 def registry(tracking_uri: str | None = None) -> Registry:
@@ -35,7 +39,10 @@ def reach_registry(spec: ForecastSpec) -> None:
 
 
 def register_run(run: Run, name: str | None, alias: str | None, tracking_uri: str | None) -> Version:
-    """The new version; its alias moves only when no more series failed than the configuration allows."""
+    """The new version; its alias moves only when no more series failed than the configuration allows.
+
+    With `registry.promote: if_better` it becomes the challenger, and the alias moves where it wins.
+    """
     spec, summary = run.spec, run.summary
     chosen = name or spec.registry.name
     if chosen is None:
@@ -44,7 +51,9 @@ def register_run(run: Run, name: str | None, alias: str | None, tracking_uri: st
                 "registry.name", "null", "the name of a registered model", "give a name, or set registry.name"
             )
         )
-    moved = None if summary["too_many_failed"] else (alias or spec.registry.alias)
+    wanted = None if summary["too_many_failed"] else (alias or spec.registry.alias)
+    contested = wanted is not None and spec.registry.promote == "if_better"
+    moved = CHALLENGER if contested else wanted
     uri = tracking_uri or spec.registry.tracking_uri
     source = registry(uri)
     with TemporaryDirectory(prefix="many-models-") as scratch:
@@ -74,8 +83,14 @@ def register_run(run: Run, name: str | None, alias: str | None, tracking_uri: st
         except OutsideError as trouble:
             again = trouble.continue_with or f"many-models register {run.directory} {chosen}"
             raise type(trouble)(trouble.message, again) from trouble
+    promotion = {}
+    if contested and wanted is not None:
+        from many_models.runs.promotion import promote_run
+
+        promotion = {"promotion": promote_run(run, version, wanted, uri)}
+        version = source.version(version.uri)
     registered = {"name": version.name, "version": version.version, "alias": version.alias}
-    RunDirectory(run.directory).write_summary({**summary, "registered": registered})
+    RunDirectory(run.directory).write_summary({**summary, "registered": registered, **promotion})
     return version
 
 
@@ -156,11 +171,8 @@ def _artifacts(run: Run, folder: Path) -> dict[str, Path]:
         "run/spec.yaml": run.directory / "spec.yaml",
         "run/summary.json": run.directory / "summary.json",
     }
-    for name, frame in (
-        ("results", run.results()),
-        ("leaderboard", run.leaderboard()),
-        ("findings", run.findings()),
-    ):
+    files.update(kept_rows(RunDirectory(run.directory), folder))
+    for name, frame in (("results", run.results()), ("leaderboard", run.leaderboard())):
         path = folder / f"{name}.parquet"
         frame.to_parquet(path, index=False)
         files[f"run/{name}.parquet"] = path

@@ -1097,6 +1097,26 @@ class RegistrySpec(Part):
         str,
         text("letters, digits, _ and -; not latest, not v1", _alias_fits),
     ] = Field(default="champion", description="The alias that moves to the new version.")
+    promote: Annotated[Literal["always", "if_better"], choice("always", "if_better")] = Field(
+        default="always",
+        description="Whether the alias moves to every new version, or the new version becomes `challenger`, "
+        "and each series "
+        "is served by it only where it was better than the alias's version on the same later data.",
+    )
+    stale_after: Annotated[
+        Literal["auto"] | int, either(AUTO, integer(1, what="a number of periods, 1 or more"))
+    ] = Field(
+        default="auto",
+        description="For `train --only stale`: by so many periods of new data a model is out of date. "
+        "auto = the horizon.",
+    )
+    drift: Annotated[float, number("a number above 0", lambda value: value > 0, {"exclusiveMinimum": 0})] = (
+        Field(
+            default=2.0,
+            description="For `train --only drifted` and `monitor`: by so many standard errors the error on "
+            "newer data is worse than in the folds.",
+        )
+    )
     experiment: Annotated[str | None, null_or(text("the name of an MLflow experiment"))] = Field(
         default=None,
         description="The MLflow experiment of the run; null = one with the registered model's name.",
