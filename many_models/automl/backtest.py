@@ -10,7 +10,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,20 +18,23 @@ import pyarrow as pa
 
 from many_models.automl.evaluation import fit_fallback
 from many_models.automl.group import TroubleLike, series_of, train_prepared
+from many_models.automl.measures import measures
 from many_models.automl.model import SeriesModel
 from many_models.automl.moving import moved
 from many_models.automl.rows import REAL, TEXT, WHOLE, GroupRows, key_columns, quantile_column
-from many_models.automl.settings import fit_context
+from many_models.automl.settings import fit_context, weight_of
 from many_models.automl.task import TrainTask
 from many_models.learners.base import Deadline
-from many_models.metrics import METRICS, mase_scale, rmsse_scale
+from many_models.metrics import mase_scale, rmsse_scale
 from many_models.panel.canonical import time_type
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared, PrepareSettings, prepare
-from many_models.panel.series import Floats
+from many_models.panel.series import Floats, Forecast
 
-ERRORS = ("mase", "rmsse", "mae", "rmse", "wape", "smape", "bias", "pinball", "winkler", "coverage")
+ERRORS = (
+    "mase", "rmsse", "mae", "rmse", "wape", "smape", "bias", "pinball", "winkler", "crps", "coverage",
+)  # fmt: skip
 """What is told of every series at every origin."""
 
 
@@ -95,6 +97,8 @@ def backtest_schemas(layout: Layout, levels: Sequence[float]) -> dict[str, pa.Sc
         *((name, REAL) for name in ERRORS),
         ("naive_mase", REAL),
         ("naive_rmsse", REAL),
+        ("volume", REAL),
+        ("weight", REAL),
         ("seconds", REAL),
     ]
     return {"backtest": pa.schema(steps), "results": pa.schema(series)}
@@ -197,9 +201,16 @@ def _add(
         },
     )
     history = np.where(before.observed, before.y, np.nan)
-    scales = {"mase": mase_scale(history, context.score_season), "rmsse": rmsse_scale(history)}
-    told = _errors(actual, answer.forecast.mean, answer.forecast.quantiles, levels, scales)
-    other = _errors(actual, naive.mean, naive.quantiles, naive.levels, scales)
+    scales = {
+        "mase": np.atleast_1d(mase_scale(history, context.score_season)),
+        "rmsse": np.atleast_1d(rmsse_scale(history)),
+    }
+
+    def told(names: Sequence[str], forecast: Forecast) -> dict[str, float]:
+        mean, quantiles = forecast.mean[None], forecast.quantiles[None]
+        return measures(names, actual[None], mean, quantiles, forecast.levels, scales)
+
+    other = told(("mase", "rmsse"), naive)
     scored = int(np.isfinite(actual).sum())
     rows.add(
         "results",
@@ -214,9 +225,11 @@ def _add(
             "champion": max(model.members, key=lambda m: m.weight).candidate.name,
             "n_obs": before.n_obs,
             "scored": scored,
-            **told,
+            **told(ERRORS, answer.forecast),
             "naive_mase": other["mase"],
             "naive_rmsse": other["rmsse"],
+            "volume": float(np.nansum(np.abs(actual))),
+            "weight": weight_of(before, task.spec),
             "seconds": time.perf_counter() - started,
         },
     )
@@ -231,27 +244,10 @@ def _actual(whole: Prepared, ordinals: npt.NDArray[np.int64]) -> Floats:
     return actual
 
 
-def _errors(
-    actual: Floats, mean: Floats, quantiles: Floats, levels: Sequence[float], scales: dict[str, Any]
-) -> dict[str, float]:
-    """Every error of `ERRORS`; NaN where there is no actual, or a scale of zero."""
-    if not np.isfinite(actual).any():
-        return dict.fromkeys(ERRORS, float("nan"))
-    found = {}
-    for name in ERRORS:
-        metric = METRICS[name]
-        part = {"mean": mean, "median": quantiles[:, list(levels).index(0.5)], "quantiles": quantiles}
-        scale = None if metric.needs_scale is None else scales[metric.needs_scale]
-        with np.errstate(all="ignore"):
-            value = metric(actual, part[metric.judges], scale=scale, levels=np.asarray(levels))
-        found[name] = float(value)
-    return found
-
-
 def _account(
     rows: GroupRows, key: SeriesKey, number: int, cutoff: int, status: str, reason: str, seconds: float
 ) -> None:
     """A row without a forecast."""
-    nothing = dict.fromkeys(("learner", "champion", *ERRORS, "naive_mase", "naive_rmsse"))
+    nothing = dict.fromkeys(("learner", "champion", *ERRORS, "naive_mase", "naive_rmsse", "volume", "weight"))
     row = {"origin": number, "cutoff": cutoff, "status": status, "reason": reason, "n_obs": 0, "scored": 0}
     rows.add("results", key.values, 1, {**row, **nothing, "seconds": seconds})

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
@@ -18,6 +18,12 @@ from many_models.learners.base import Candidate, FitContext, FittedModel
 from many_models.learners.table import learner
 from many_models.metrics import mase_scale, rmsse_scale
 from many_models.panel.series import Bools, Floats, Forecast, Future, Series
+
+Race: TypeAlias = Callable[[Floats, Floats], bool]
+"""Whether a candidate goes on, from its forecasts mean and median [F, H], of which the first is its own."""
+
+LEFT_OUT = "LEFT_OUT"
+"""The code of a candidate that a race ended."""
 
 ABSURD_SPREAD = 20.0
 """A forecast further from the median of the history than this many times its largest deviation is absurd."""
@@ -139,10 +145,10 @@ def fit_fallback(series: Series, context: FitContext) -> FittedModel:
     return learner("naive").fit(bare, {}, context)
 
 
-def run_trial(candidate: Candidate, folds: Folds, context: FitContext) -> Trial:
+def run_trial(candidate: Candidate, folds: Folds, context: FitContext, race: Race | None = None) -> Trial:
     """The candidate on every fold. A failure on a fold is recorded, and the fallback scores there.
 
-    No fold is begun after the deadline of `context`.
+    No fold is begun after the deadline of `context`, nor after a race that was lost on the first.
     """
     mean, median = folds.fallback_mean.copy(), folds.fallback_median.copy()
     failed = np.zeros(len(folds.cutoffs), dtype=bool)
@@ -162,6 +168,9 @@ def run_trial(candidate: Candidate, folds: Folds, context: FitContext) -> Trial:
             mean[i], median[i] = forecast.mean, forecast.median
             if not searched:
                 tried, searched = replace(candidate, parameters=fitted.parameters), True
+            if i == 0 and race is not None and not race(mean, median):
+                failed[:], code = True, LEFT_OUT
+                break
         except LearnerError as trouble:
             failed[i], code = True, trouble.code
     return Trial(tried, mean, median, failed, fitting, predicting, code)

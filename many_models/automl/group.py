@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from many_models import __version__
+from many_models.automl.evaluation import LEFT_OUT, Trial
 from many_models.automl.model import FORMAT_VERSION, KIND, SeriesModel
 from many_models.automl.prior import SPARSE_KIND
 from many_models.automl.rows import GroupRows, quantile_column
@@ -30,6 +31,8 @@ from many_models.automl.settings import (
     prior_of,
     short_finding,
     unknown_country,
+    weight_missing,
+    weight_of,
 )
 from many_models.automl.task import TrainTask
 from many_models.automl.training import (
@@ -41,6 +44,7 @@ from many_models.automl.training import (
 from many_models.bundle.container import pack
 from many_models.learners.base import Deadline, FitContext
 from many_models.learners.target import stated_level
+from many_models.metrics.totals import TOTALLED
 from many_models.panel.findings import Finding, finding
 from many_models.panel.fingerprint import observed_span, series_fingerprint
 from many_models.panel.guardrails import Surroundings, guarded, mixed_scale
@@ -151,7 +155,7 @@ def _guarded(
 ) -> list[Finding]:
     """Everything that is found in a series before a model is touched, and what was looked at in vain."""
     spec = task.spec
-    findings = [*prepared.findings, *unknown_country(prepared, key, spec)]
+    findings = [*prepared.findings, *unknown_country(prepared, key, spec), *weight_missing(prepared, spec)]
     at = fold_cutoffs(prepared, spec) if prepared.n_obs else ()
     if prepared.n_obs and is_short(prepared, at, spec):
         findings.append(short_finding(prepared, spec))
@@ -188,7 +192,7 @@ def _train_one(
         return 0
     trained, context = _trained(prepared, key, task, at, deadline)
     _add_findings(rows, key, [*findings, *_not_carried(prepared, context), *trained.findings])
-    _add_trained(rows, key, task, prepared, trained, started)
+    _add_trained(rows, key, task, prepared, trained, context, started)
     return 0 if trained.folds is None else len(trained.folds.cutoffs)
 
 
@@ -266,7 +270,7 @@ def _fall_back_one(
             series, context, plan_of(prepared, task.spec), prior, bounds_of(prepared, task.spec), status, code
         )
         _add_findings(rows, key, [*prepared.findings, finding(status, 1, message=message)])
-        _add_trained(rows, key, task, prepared, trained, started)
+        _add_trained(rows, key, task, prepared, trained, context, started)
     except Exception as second:
         # Still the edge of one series: it is accounted for with both reasons.
         rows.drop(key.values)
@@ -299,6 +303,8 @@ def _account(
             "score": None,
             "skill": None,
             "bias": None,
+            **dict.fromkeys((*TOTALLED, "volume", "weight")),
+            "scored": 0,
             "seconds": float(seconds),
             "trained_until": end,
             "n_obs": 0 if prepared is None else prepared.n_obs,
@@ -347,6 +353,7 @@ def _add_trained(
     task: TrainTask,
     prepared: Prepared,
     trained: Trained,
+    context: FitContext,
     started: float,
 ) -> None:
     """All rows of a series that has a model."""
@@ -355,7 +362,7 @@ def _add_trained(
     content_id = hashlib.blake2b(state, digest_size=16).hexdigest()
     cutoff = int(prepared.grid.stamps(model.history.end))
     _add_leaderboard(rows, key, trained)
-    _add_backtest(rows, key, task, prepared, trained)
+    _add_backtest(rows, key, task, prepared, trained, context)
     _add_forecasts(rows, key, task, prepared, model, cutoff)
     # After all that could fail, so that no model is left over without a series.
     rows.add(
@@ -375,6 +382,8 @@ def _add_trained(
             "score": trained.score,
             "skill": trained.skill,
             "bias": trained.bias,
+            **trained.measures(context),
+            "weight": weight_of(prepared, task.spec),
             "seconds": time.perf_counter() - started,
             "trained_until": cutoff,
             "n_obs": prepared.n_obs,
@@ -410,10 +419,17 @@ def _add_leaderboard(rows: GroupRows, key: SeriesKey, trained: Trained) -> None:
             "weight": [*(float(w) for w in trained.weights), None],
             "fit_seconds": [*(t.fit_seconds for t in trials), sum(t.fit_seconds for t in trials)],
             "predict_seconds": [*(t.predict_seconds for t in trials), sum(t.predict_seconds for t in trials)],
-            "status": [*("OK" if ok else "FAILED" for ok in usable), "OK"],
+            "status": [*map(_status, trials), "OK"],
             "error_code": [*(t.error_code for t in trials), None],
         },
     )
+
+
+def _status(trial: Trial) -> str:
+    """OK, FAILED, or LEFT_OUT where a race ended it."""
+    if trial.failed.size and trial.failed.all():
+        return LEFT_OUT if trial.error_code == LEFT_OUT else "FAILED"
+    return "OK"
 
 
 def _nullable(values: list[Any]) -> list[Any]:
@@ -421,7 +437,12 @@ def _nullable(values: list[Any]) -> list[Any]:
 
 
 def _add_backtest(
-    rows: GroupRows, key: SeriesKey, task: TrainTask, prepared: Prepared, trained: Trained
+    rows: GroupRows,
+    key: SeriesKey,
+    task: TrainTask,
+    prepared: Prepared,
+    trained: Trained,
+    context: FitContext,
 ) -> None:
     """Out-of-fold forecasts: of every candidate (mean and median), and of the ensemble (all quantiles)."""
     folds, backtest = trained.folds, trained.backtest
@@ -442,6 +463,8 @@ def _add_backtest(
         ),
         "actual": np.tile(folds.actual.ravel(), each),
         "mean": np.concatenate([*(t.mean.ravel() for t in trained.trials), backtest.mean.ravel()]),
+        "mase_scale": np.tile(np.repeat(folds.mase_scale(context.score_season), horizon), each),
+        "rmsse_scale": np.tile(np.repeat(folds.rmsse_scale, horizon), each),
     }
     empty = np.full(count * horizon, np.nan)
     for j, level in enumerate(levels):

@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from many_models.errors import DamagedError
+from many_models.metrics.totals import TOTALLED
 from many_models.panel.canonical import key_types, time_array, time_type
 from many_models.panel.layout import Layout
 
@@ -97,6 +98,8 @@ def schemas(layout: Layout, levels: Sequence[float]) -> dict[str, pa.Schema]:
             ("actual", REAL),
             ("mean", REAL),
             *quantiles,
+            ("mase_scale", REAL),
+            ("rmsse_scale", REAL),
         ],
         "findings": [
             *keys,
@@ -125,6 +128,10 @@ def schemas(layout: Layout, levels: Sequence[float]) -> dict[str, pa.Schema]:
             ("score", REAL),
             ("skill", REAL),
             ("bias", REAL),
+            *((name, REAL) for name in TOTALLED),
+            ("scored", WHOLE),
+            ("volume", REAL),
+            ("weight", REAL),
             ("seconds", REAL),
             ("trained_until", when),
             ("n_obs", WHOLE),

@@ -11,14 +11,17 @@ import numpy as np
 from many_models.automl.candidates import SPARSE_CLASSES, learner_names
 from many_models.automl.combination import Combine
 from many_models.automl.prior import KindPrior
+from many_models.automl.search import Exit
 from many_models.automl.task import TrainTask
 from many_models.automl.training import SHORTEST, Bounds
+from many_models.errors import Problem
 from many_models.features.holidays import place_of
 from many_models.features.settings import CovariateSettings, FeatureSettings, StepsByColumn, WindowSettings
 from many_models.learners.base import FitContext
 from many_models.panel.findings import Finding, finding
 from many_models.panel.folds import cutoffs, least_training
 from many_models.panel.keys import SeriesKey
+from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared, demand_class
 from many_models.spec import CovariatesSpec, ForecastSpec, HolidaysSpec, ReductionSpec
 
@@ -34,6 +37,7 @@ class SeriesPlan:
     learners_named: bool
     metric: str
     combine: Combine
+    exit: Exit
 
 
 def fold_cutoffs(prepared: Prepared, spec: ForecastSpec) -> tuple[int, ...]:
@@ -233,4 +237,36 @@ def plan_of(prepared: Prepared, spec: ForecastSpec) -> SeriesPlan:
         chosen.allow is not None,
         metric,
         "stack" if spec.ensemble.stack else spec.ensemble.combine,
+        Exit(
+            chosen.racing,
+            chosen.trials,
+            chosen.patience,
+            chosen.target_score,
+            spec.budget.seconds_per_trial,
+        ),
     )
+
+
+def weight_problems(spec: ForecastSpec, layout: Layout) -> list[Problem]:
+    """What is wrong with the column of weights of this table."""
+    kinds = {c.name: c.kind for c in layout.covariates}
+    name = spec.validation.weights
+    if name is None or kinds.get(name) in (None, "number"):
+        return []
+    found = f"a column that holds {'true and false' if kinds[name] == 'boolean' else 'text'}"
+    return [Problem(name, found, "numbers, 0 or more", "name another column in validation.weights")]
+
+
+def weight_missing(prepared: Prepared, spec: ForecastSpec) -> list[Finding]:
+    """The finding that weights are asked for and the series has none."""
+    if spec.validation.weights is None or np.isfinite(weight_of(prepared, spec)):
+        return []
+    return [finding("WEIGHT_MISSING", 1)]
+
+
+def weight_of(prepared: Prepared, spec: ForecastSpec) -> float:
+    """How much the series counts in weighted totals; NaN without a usable weight."""
+    for covariate, value in zip(prepared.static, prepared.static_x, strict=True):
+        if covariate.name == spec.validation.weights and value >= 0:
+            return float(value)
+    return float("nan")

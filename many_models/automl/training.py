@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from many_models.automl.candidates import series_candidates
 from many_models.automl.choice import Choice, choose
 from many_models.automl.combination import Combine
 from many_models.automl.evaluation import (
+    LEFT_OUT,
     Folds,
     Observations,
     Trial,
@@ -21,15 +22,17 @@ from many_models.automl.evaluation import (
     fit_fallback,
     make_folds,
     predict_candidate,
-    run_trial,
 )
 from many_models.automl.intervals import bounded, earlier_sums, error_factor, recency_scale, step_quantiles
+from many_models.automl.measures import measures
 from many_models.automl.model import Bands, Member, SeriesModel
 from many_models.automl.prior import KindPrior
 from many_models.automl.scores import Scores, fold_errors, naive_errors, score, score_trials, scores_of
+from many_models.automl.search import Exit, search
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, Deadline, FitContext
 from many_models.metrics import METRICS
+from many_models.metrics.totals import TOTALLED
 from many_models.panel.findings import Finding, finding
 from many_models.panel.series import Floats, Series
 
@@ -59,6 +62,10 @@ class Plan(Protocol):
     @property
     def combine(self) -> Combine:
         """How candidates become one forecast."""
+
+    @property
+    def exit(self) -> Exit:
+        """When the search ends before every candidate was tried on every fold."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,19 @@ class Trained:
         if self.backtest is None or self.folds is None:
             return float("nan")
         return float(METRICS["bias"].function(self.folds.actual.ravel(), self.backtest.mean.ravel()))
+
+
+    def measures(self, context: FitContext) -> dict[str, Any]:
+        """The errors of the combination over all folds, how many values were scored, and their volume."""
+        if self.backtest is None or self.folds is None:
+            return {**dict.fromkeys(TOTALLED), "scored": 0, "volume": None}
+        folds, actual = self.folds, self.folds.actual
+        scales = {"mase": folds.mase_scale(context.score_season), "rmsse": folds.rmsse_scale}
+        told = measures(
+            TOTALLED, actual, self.backtest.mean, self.backtest.quantiles, self.model.levels, scales
+        )
+        seen = np.isfinite(actual)
+        return {**told, "scored": int(seen.sum()), "volume": float(np.abs(actual[seen]).sum())}
 
 
 def train_fallback(
@@ -167,7 +187,7 @@ def train_series(
     candidates = series_candidates(series, context, plan.learners, plan.learners_named)
     folds = make_folds(observations, cutoffs, context)
     timed = replace(context, deadline=deadline)
-    trials = tuple(run_trial(candidate, folds, timed) for candidate in candidates)
+    trials = search(candidates, folds, timed, plan.metric, plan.exit)
     every = score_trials(trials, folds, context, plan.metric)
     usable = [t for t in trials if not cutoffs or not t.failed.all()]
     if not usable:
@@ -356,7 +376,7 @@ def _failure_findings(trials: Sequence[Trial]) -> list[Finding]:
     for trial in trials:
         if trial.failed.size and trial.failed.all() and trial.error_code == "DEADLINE":
             late.append(trial.candidate.name)
-        elif trial.failed.any():
+        elif trial.failed.any() and trial.error_code != LEFT_OUT:
             failures[trial.candidate.name] = trial.error_code or ""
     if failures:
         text = ", ".join(f"{name} ({code})" for name, code in sorted(failures.items()))

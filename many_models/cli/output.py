@@ -126,6 +126,7 @@ def print_summary(summary: Mapping[str, Any]) -> None:
             f"{skill['share_beating_naive']:.0%} of the series beat it"
             + (f", {skill['share_replaced']:.1%} handed to it" if skill["share_replaced"] else "")
         )
+    _print_errors(summary["errors"])
     if summary["bias"] is not None:
         line(f"bias {summary['bias']:+.1%}")
     if coverage["realised"] is not None:
@@ -148,6 +149,7 @@ def print_backtest(summary: Mapping[str, Any]) -> None:
         )
     if skill["mase_difference_se"] is not None:
         line(f"MASE less that of seasonal naive: {_signed(skill, 'mase_difference')}")
+    _print_errors(summary["errors"])
     if summary["wape"] is not None:
         line(f"WAPE {summary['wape']:.3f}, bias {summary['bias']:+.1%}")
     if summary["coverage"] is not None:
@@ -167,6 +169,19 @@ def print_contest(summary: Mapping[str, Any]) -> None:
     reasons = ", ".join(f"{count} {name}" for name, count in summary["reasons"].items())
     served = ", ".join(f"{count} by the {side}" for side, count in summary["winners"].items())
     line(f"{summary['series']} series: {served} ({reasons})")
+
+
+def _print_errors(errors: Mapping[str, Mapping[str, float | None]]) -> None:
+    """Errors by series, by value, by volume and by weight, on stdout."""
+    told = {name: row for name, row in errors.items() if row.get("macro") is not None}
+    if not told:
+        return
+    ways = list(next(iter(told.values())))
+    titles = {"macro": "mean of series", "micro": "all values", "volume": "by volume", "weighted": "weighted"}
+    print_table(
+        ["error", *(titles[way] for way in ways)],
+        [[name, *(row[way] for way in ways)] for name, row in told.items()],
+    )
 
 
 def _signed(values: Mapping[str, Any], name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from many_models.metrics.interval import coverage, pinball, winkler
+from many_models.metrics.interval import coverage, crps, pinball, winkler
 from many_models.metrics.point import (
     bias,
     mae,
@@ -27,6 +27,7 @@ __all__ = [
     "Metric",
     "bias",
     "coverage",
+    "crps",
     "mae",
     "mape",
     "mase",

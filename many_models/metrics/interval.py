@@ -34,6 +34,34 @@ def pinball(actual: npt.ArrayLike, quantiles: npt.ArrayLike, levels: npt.ArrayLi
     return mean(loss.mean(axis=-1), seen[..., 0])
 
 
+def crps(actual: npt.ArrayLike, quantiles: npt.ArrayLike, levels: npt.ArrayLike) -> Floats:
+    """The continuous ranked probability score [...], as far as the quantiles tell the distribution.
+
+    It is twice the integral of the quantile loss over all levels; each level stands for those that
+    are nearer to it than to another. Of the median alone it is the mean absolute error.
+
+    Parameters
+    ----------
+    actual : [..., H]
+        NaN is missing and left out.
+    quantiles : [..., H, Q]
+        Quantile forecasts, one column per level.
+    levels : [Q]
+        Each inside (0, 1), increasing.
+
+    References
+    ----------
+    Gneiting, T. and Ranjan, R. (2011), "Comparing density forecasts using threshold- and
+    quantile-weighted scoring rules", Journal of Business & Economic Statistics 29(3), 411-422.
+    """
+    forecast, level = _columns(quantiles, levels)
+    edges = np.concatenate([[0.0], (level[1:] + level[:-1]) / 2.0, [1.0]])
+    y, f, seen = pair(np.asarray(actual, dtype=np.float64)[..., None], forecast)
+    with np.errstate(all="ignore"):
+        loss = np.maximum(level * (y - f), (level - 1.0) * (y - f))
+    return mean(2.0 * (loss * np.diff(edges)).sum(axis=-1), seen[..., 0])
+
+
 def coverage(actual: npt.ArrayLike, lower: npt.ArrayLike, upper: npt.ArrayLike) -> Floats:
     """The share of observed actuals inside [lower, upper], ends included [...]."""
     y, low, seen = pair(actual, lower)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from many_models.errors import LookupFailed, Problem, nearest
 from many_models.metrics import interval, point
-from many_models.metrics.arrays import Floats
+from many_models.metrics.arrays import Floats, pair
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,7 @@ _ROWS = (
     Metric("bias", "mean", "zero", None, point.bias, "sum of forecasts over sum of actuals, minus 1"),
     Metric("total_error", "mean", "low", None, point.total_error, "absolute relative error of the total"),
     Metric("pinball", "quantiles", "low", None, interval.pinball, "mean quantile loss"),
+    Metric("crps", "quantiles", "low", None, interval.crps, "continuous ranked probability score"),
     Metric(
         "coverage", "quantiles", "nominal", None, interval.outer_coverage, "share inside the widest interval"
     ),
@@ -125,4 +129,65 @@ _ROWS = (
     ),
 )
 
-METRICS: dict[str, Metric] = {metric.name: metric for metric in _ROWS}
+
+class _Table(dict[str, Metric]):
+    """The metrics of this package; another name is looked up among those of installed packages."""
+
+    def __missing__(self, name: str) -> Metric:
+        return own_metric(name)
+
+
+METRICS: dict[str, Metric] = _Table({metric.name: metric for metric in _ROWS})
+
+GROUP = "many_models.metrics"
+"""The group of entry points by which an installed package offers metrics of its own."""
+
+
+def offered() -> tuple[str, ...]:
+    """The names of all metrics that installed packages offer."""
+    return tuple(sorted({entry.name for entry in entry_points(group=GROUP)}))
+
+
+@cache
+def own_metric(name: str) -> Metric:
+    """The metric of that name that an installed package offers, as an entry point.
+
+    What is offered is a function of actuals [n] and forecasts [n], both without missing values, that
+    gives one number, zero at best; it judges the median. Or a `Metric`, which says what it judges.
+
+    Raises
+    ------
+    LookupFailed
+        Where no installed package offers it, or what it offers is no such metric.
+    """
+    for entry in entry_points(group=GROUP, name=name):
+        offer = entry.load()
+        if isinstance(offer, Metric) and offer.goal == "low":
+            return replace(offer, name=name)
+        if callable(offer) and not isinstance(offer, Metric):
+            return Metric(name, "median", "low", None, _of_rows(offer), entry.value)
+        found = f"{entry.value}, which is neither a function nor a Metric of which less is better"
+        raise LookupFailed(Problem("validation.metric", found, "one of these", ""))
+    near = nearest(name, (*METRICS, *offered()))
+    raise LookupFailed(
+        Problem(
+            "validation.metric",
+            repr(name),
+            ", ".join((*METRICS, *offered())),
+            f"did you mean {near}?" if near else "install the package that offers it, on the workers too",
+        )
+    )
+
+
+def _of_rows(function: Callable[[Floats, Floats], float]) -> Callable[..., Floats]:
+    """The function of two arrays [n], for arrays [..., H] with missing actuals."""
+
+    def scores(actual: npt.ArrayLike, forecast: npt.ArrayLike) -> Floats:
+        y, f, seen = pair(actual, forecast)
+        found = np.full(y.shape[:-1], np.nan)
+        for place in np.ndindex(found.shape):
+            if seen[place].any():
+                found[place] = float(function(y[place][seen[place]], f[place][seen[place]]))
+        return found
+
+    return scores

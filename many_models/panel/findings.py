@@ -309,6 +309,12 @@ CODES: dict[str, Code] = {
         "{count} values of the column of countries have no holidays that are known; the series goes without",
         "write a two-letter country code, with a subdivision where wanted: US, DE-BY",
     ),
+    "WEIGHT_MISSING": Code(
+        "warning",
+        "alerted",
+        "{count} series have no weight of 0 or more: the weighted totals leave them out",
+        "fill the column of validation.weights",
+    ),
     # -- validation and scale -----------------------------------------------
     "FEW_FOLDS": Code(
         "info",

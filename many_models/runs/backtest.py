@@ -20,6 +20,7 @@ from many_models.automl.rows import read_rows
 from many_models.engines.base import GroupJob
 from many_models.engines.table import engine_for
 from many_models.errors import DataError, LookupFailed, Problem, StorageError
+from many_models.metrics.totals import TOTALLED, Totals
 from many_models.panel.grid import Frequency, Grid
 from many_models.runs.directory import default_directory, refuse_used
 from many_models.runs.progress import Progress, silent
@@ -129,7 +130,8 @@ def backtest(
     finally:
         engine.close()
     results = _tables(target, "results").to_pandas()
-    summary = summarised(results, _tables(target, "backtest"), opened.series)
+    weighted = spec.validation.weights is not None
+    summary = summarised(results, _tables(target, "backtest"), opened.series, weighted)
     when = {"origins": origins, "refit": refit, "spec_fingerprint": spec.fingerprint}
     _write_text(target / SUMMARY, json.dumps({"name": spec.name, **when, **summary}, indent=2) + "\n")
     return Backtest(target)
@@ -184,7 +186,7 @@ def _tables(directory: Path, folder: str) -> pa.Table:
     return pa.concat_tables([pq.read_table(file, partitioning=None) for file in files])
 
 
-def summarised(results: pd.DataFrame, rows: pa.Table, series: int) -> dict[str, Any]:
+def summarised(results: pd.DataFrame, rows: pa.Table, series: int, weighted: bool = False) -> dict[str, Any]:
     """Errors over series and origins, skill against seasonal naive, and how steady the choice is.
 
     Parameters
@@ -193,6 +195,8 @@ def summarised(results: pd.DataFrame, rows: pa.Table, series: int) -> dict[str, 
         One row per series and origin.
     rows
         One row per step.
+    weighted
+        Whether the configuration names weights.
     """
     scored = results[results["scored"] > 0]
     keys = list(results.columns[: results.columns.get_loc("origin")])
@@ -211,6 +215,7 @@ def summarised(results: pd.DataFrame, rows: pa.Table, series: int) -> dict[str, 
         "rmsse": _number(errors["rmsse"].mean()),
         "wape": _number(np.abs(actual - median)[seen].sum() / total) if total else None,
         "bias": _number(mean[seen].sum() / actual[seen].sum() - 1) if actual[seen].sum() else None,
+        "errors": _totals(scored, per_series, weighted),
         "seasonal_naive": {
             "mase": _number(errors["naive_mase"].mean()),
             "rmsse": _number(errors["naive_rmsse"].mean()),
@@ -226,6 +231,21 @@ def summarised(results: pd.DataFrame, rows: pa.Table, series: int) -> dict[str, 
         "coverage": _number(scored["coverage"].mean()),
         "same_champion": _steadiness(per_series),
     }
+
+
+def _totals(scored: pd.DataFrame, per_series: Any, weighted: bool) -> dict[str, Any]:
+    """Errors over series, over values, and weighted; a series counts once in macro, at all its origins."""
+    share = 1.0 / per_series["scored"].transform("size").to_numpy(dtype=np.float64)
+    told = {name: scored[name].to_numpy(dtype=np.float64) for name in (*TOTALLED, "weight")}
+    totals = Totals()
+    totals.add(
+        told,
+        scored["scored"].to_numpy(dtype=np.float64),
+        scored["volume"].to_numpy(dtype=np.float64),
+        told["weight"] if weighted else None,
+        share,
+    )
+    return totals.table()
 
 
 def _steadiness(per_series: Any) -> float | None:

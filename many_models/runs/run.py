@@ -62,18 +62,50 @@ class Run:
         """One row per series: status, reason, learner, score, skill, bias, …"""
         return self._frame("results")
 
-    def leaderboard(self, **key: Any) -> pd.DataFrame:
+    def leaderboard(self, metric: str | None = None, **key: Any) -> pd.DataFrame:
         """One row per candidate, over all series or for one key.
 
         Without a key: in how many series a candidate has weight, its mean weight, and the geometric
         mean of its score relative to the ensemble's (below 1 is better). With a key: that series' candidates.
-        """
-        frame = self._frame("leaderboard", key)
-        if key:
-            return frame.sort_values("score", ignore_index=True, na_position="last")
-        from many_models.runs.leaderboard import overall
 
-        return overall(frame, self.key_columns)
+        Parameters
+        ----------
+        metric
+            The metric of the scores; default the one that the candidates were judged by. Another is
+            computed from the out-of-fold forecasts, all folds together.
+
+        Raises
+        ------
+        LookupFailed
+            For a metric or a key that does not exist.
+        """
+        from many_models.runs.leaderboard import comparable, overall
+
+        frame = self._scored(metric, key)
+        if key:
+            return frame.sort_values("loss", ignore_index=True, na_position="last").drop(columns="loss")
+        return overall(comparable(frame), self.key_columns)
+
+    def best(self, metric: str | None = None, **key: Any) -> pd.DataFrame:
+        """One row per series: the candidate that alone is best by a metric, beside the combination's score.
+
+        Parameters
+        ----------
+        metric
+            As for `leaderboard`.
+        """
+        from many_models.runs.leaderboard import best
+
+        return best(self._scored(metric, key), self.key_columns)
+
+    def _scored(self, metric: str | None, key: dict[str, Any]) -> pd.DataFrame:
+        """The leaderboard with the scores of a metric, and the loss: the score where less is better."""
+        frame = self._frame("leaderboard", key)
+        if metric is None:
+            return frame.assign(loss=frame["score"])
+        from many_models.runs.leaderboard import by_metric
+
+        return by_metric(frame, self._frame("backtest", key), self.key_columns, metric)
 
     def forecasts(self, **key: Any) -> pd.DataFrame:
         """One row per series and step: mean, quantiles, learner, status, reason."""

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from many_models.automl.rows import quantile_column
+from many_models.metrics.totals import TOTALLED, Totals
 
 STATUSES = ("TRAINED", "FALLBACK", "TIMED_OUT", "FAILED", "SKIPPED", "CANCELLED")
 FAILED_STATUSES = ("TIMED_OUT", "FAILED")
@@ -19,7 +20,7 @@ FAILED_STATUSES = ("TIMED_OUT", "FAILED")
 class Tally:
     """Outcomes, skill, bias and coverage of a run so far."""
 
-    def __init__(self, levels: Sequence[float]) -> None:
+    def __init__(self, levels: Sequence[float], weighted: bool = False) -> None:
         self.outcomes: Counter[str] = Counter()
         self.skills: list[float] = []
         self.replaced = 0
@@ -27,6 +28,8 @@ class Tally:
         self._nominal = max(levels) - min(levels)
         self._covered = self._judged = 0
         self._forecast = self._actual = 0.0
+        self._totals = Totals()
+        self._weighted = weighted
 
     @property
     def series(self) -> int:
@@ -44,6 +47,8 @@ class Tally:
             self.outcomes.update(table["status"].to_pylist())
             self.replaced += sum(r == "NAIVE_WINS" for r in table["reason"].to_pylist())
             self.skills.extend(s for s in table["skill"].to_pylist() if s is not None)
+            told = {name: table[name].to_numpy() for name in (*TOTALLED, "scored", "volume", "weight")}
+            self._totals.add(told, told["scored"], told["volume"], told["weight"] if self._weighted else None)
         for table in tables.get("backtest", ()):
             self._add_backtest(table)
 
@@ -57,7 +62,7 @@ class Tally:
         self._judged += len(actual)
 
     def summary(self) -> dict[str, Any]:
-        """`outcomes`, `skill`, `bias` and `coverage` of the run's summary."""
+        """`outcomes`, `skill`, `errors`, `bias` and `coverage` of the run's summary."""
         skill = np.array(self.skills)
         return {
             "outcomes": {status: self.outcomes[status] for status in STATUSES if self.outcomes[status]},
@@ -66,6 +71,7 @@ class Tally:
                 "share_beating_naive": _rounded(float((skill > 0).mean())) if skill.size else None,
                 "share_replaced": _rounded(self.replaced / self.series) if self.series else None,
             },
+            "errors": self._totals.table(),
             "bias": _rounded(self._forecast / self._actual - 1) if self._actual else None,
             "coverage": {
                 "nominal": _rounded(self._nominal),

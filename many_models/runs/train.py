@@ -18,6 +18,7 @@ import pyarrow as pa
 
 from many_models.automl.prior import Prior, shipped_prior
 from many_models.automl.rows import FOLDERS, read_rows
+from many_models.automl.settings import weight_problems
 from many_models.automl.task import TrainTask
 from many_models.engines.base import Engine, GroupJob, Panel
 from many_models.engines.table import engine_for
@@ -231,7 +232,7 @@ def carry_on(
 
 def _tally_of(directory: RunDirectory, spec: ForecastSpec) -> Tally:
     """What the finished batches of a run count up to."""
-    tally = Tally(spec.forecast.quantiles)
+    tally = Tally(spec.forecast.quantiles, spec.validation.weights is not None)
     for batch in directory.journal.complete():
         tally.add(directory.batch(batch, ("results", "backtest")))
     return tally
@@ -311,7 +312,7 @@ def open_source(
         count = len(panel.groups)
         if limit is not None and limit < 1:
             raise DataError(Problem("--limit", str(limit), "1 or more", "leave it out to train every key"))
-        problems = PrepareSettings.of(spec).problems(panel.layout)
+        problems = [*PrepareSettings.of(spec).problems(panel.layout), *weight_problems(spec, panel.layout)]
         if problems:
             raise DataError(problems)
         groups = list(range(count if limit is None else min(limit, count)))

@@ -87,16 +87,6 @@ def did_you_mean(value: Any, known: Sequence[str]) -> str:
     return f"did you mean {near}?" if near else ""
 
 
-def nothing(action: str) -> Allowed:
-    """Only null; `action` says what to do instead."""
-
-    def check(value: Any) -> None:
-        if value is not None:
-            raise refuse(value, action)
-
-    return Allowed("null", check, {"type": "null"})
-
-
 def switch() -> Allowed:
     """True or false."""
 

@@ -92,6 +92,7 @@ class ForecastSpec(Part):
         yield from _country_column(_settings(features.get("holidays")).get("column"), data)
         yield from _event_columns(_settings(values.get("events")).get("by", ()), data)
         yield from _derived_columns(_settings(features.get("covariates")), data)
+        yield from _weight_column(_settings(values.get("validation")).get("weights"), data)
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:
@@ -228,6 +229,15 @@ def _derived_columns(covariates: Mapping[str, Any], data: Mapping[str, Any]) -> 
             allowed = f"columns of data.known: {', '.join(data['known']) or 'it names none'}"
             advice = did_you_mean(column, data["known"]) or "list it under data.known"
             yield Problem(f"features.covariates.{name}", shown(column), allowed, advice)
+
+
+def _weight_column(column: str | None, data: Mapping[str, Any]) -> Iterable[Problem]:
+    """A column of weights that is read with no role, or with one that may change inside a series."""
+    static = data.get("static", ())
+    if column is not None and "series" in data and column not in static:
+        allowed = f"a column of data.static: {', '.join(static) or 'it names none'}"
+        advice = did_you_mean(column, static) or "list it under data.static"
+        yield Problem("validation.weights", shown(column), allowed, advice)
 
 
 def _put(tree: Json, dotted: str, value: Any) -> Problem | None:

@@ -23,7 +23,6 @@ from many_models.spec.allowed import (
     integer,
     listing,
     location,
-    nothing,
     null_or,
     number,
     record,
@@ -39,8 +38,6 @@ Auto: TypeAlias = Literal["auto"]
 Off: TypeAlias = Literal["off"]
 Columns: TypeAlias = tuple[str, ...]
 Integers: TypeAlias = tuple[int, ...]
-
-LATER = "leave it null: it comes with a later release"
 
 AUTO = choice("auto")
 COLUMN = text("the name of a column")
@@ -743,22 +740,22 @@ FAMILY_NAMES = (
 """Held equal to the table of families by a test, since the configuration may not import features."""
 
 
-def _is_offered(name: str) -> bool:
+def _offered(group: str, ours: tuple[str, ...] = ()) -> Allowed:
+    """A name under which an installed package offers something to this group of entry points."""
     from importlib.metadata import entry_points
 
-    return bool(entry_points(group="many_models.features", name=name))
+    def is_offered(name: str) -> bool:
+        return bool(entry_points(group=group, name=name))
 
+    def near(name: str) -> str:
+        known = (*ours, *sorted({point.name for point in entry_points(group=group)}))
+        return did_you_mean(name, known) or "install the package that offers it, on the workers too"
 
-def _offered_near(name: str) -> str:
-    from importlib.metadata import entry_points
-
-    known = sorted({point.name for point in entry_points(group="many_models.features")})
-    return did_you_mean(name, known) or "install the package that offers it, on the workers too"
+    return text(f"the name of an entry point of the group {group}", is_offered, near)
 
 
 OWN_FAMILIES = listing(
-    text("the name of an entry point of the group many_models.features", _is_offered, _offered_near),
-    "a list of feature families that installed packages offer",
+    _offered("many_models.features"), "a list of feature families that installed packages offer"
 )
 
 
@@ -926,6 +923,25 @@ class LearnersSpec(Part):
     block: Annotated[Columns | None, null_or(LEARNERS)] = Field(
         default=None, description="Learners taken out of the set; seasonal naive stays for comparison."
     )
+    racing: Annotated[bool, switch()] = Field(
+        default=False,
+        description="Whether a candidate that is far behind the best after its first fold is not fitted on "
+        "the others.",
+    )
+    trials: Annotated[int | None, null_or(integer(1, 10_000))] = Field(
+        default=None,
+        description="How many candidates a series tries at most, cheapest learners first; null = all.",
+    )
+    patience: Annotated[int | None, null_or(integer(1, 10_000))] = Field(
+        default=None,
+        description="After how many candidates in a row that are no better than the best before them a "
+        "series tries no more; null = all are tried.",
+    )
+    target_score: Annotated[float | None, null_or(POSITIVE)] = Field(
+        default=None,
+        description="The score, by `validation.metric`, at which a series tries no further candidate; "
+        "null = none.",
+    )
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
@@ -937,7 +953,7 @@ class LearnersSpec(Part):
                 )
 
 
-METRICS = ("mase", "rmsse", "mae", "rmse", "mape", "smape", "wape", "nrmse", "nmae", "pinball")
+METRICS = ("mase", "rmsse", "mae", "rmse", "mape", "smape", "wape", "nrmse", "nmae", "pinball", "crps")
 
 
 class ValidationSpec(Part):
@@ -954,18 +970,28 @@ class ValidationSpec(Part):
         default="auto",
         description="Steps between two cutoffs; auto = half the horizon up to 12 steps, the horizon above.",
     )
-    metric: Annotated[str, choice("auto", *METRICS)] = Field(
+    metric: Annotated[
+        str, either(choice("auto", *METRICS), _offered("many_models.metrics", ("auto", *METRICS)))
+    ] = Field(
         default="auto",
         description="The error that candidates are judged by; auto = MASE, and RMSSE for intermittent "
-        "series.",
+        "series; or the name of an error of your own, which an installed package offers as an entry point "
+        "of the group `many_models.metrics`.",
+    )
+    test: Annotated[int, integer(0, LONGEST_HORIZON)] = Field(
+        default=0,
+        description="How many steps at the end of each series are hidden from the search and scored with "
+        "what it chose; the model is then fitted on everything. 0 = none.",
     )
     pilot: Annotated[Auto | Off | int, either(choice("auto", "off"), integer(10, 10_000))] = Field(
         default="auto",
         description="How many groups go first, to teach how far fold errors can be trusted and how errors "
         "are spread; auto = 40 where there are 400 groups or more; off = none.",
     )
-    weights: Annotated[None, nothing(LATER)] = Field(
-        default=None, description="Reserved for weights of series in the averages."
+    weights: Annotated[str | None, null_or(COLUMN)] = Field(
+        default=None,
+        description="The column of `data.static` that says how much a series counts in the weighted totals "
+        "of errors; null = none.",
     )
 
 
@@ -1008,6 +1034,10 @@ class BudgetSpec(Part):
         description="Seconds that one group may take; auto = 60 or 30 times the preset's expected cost, "
         "whichever is "
         "more; null = no limit.",
+    )
+    seconds_per_trial: Annotated[float | None, null_or(POSITIVE)] = Field(
+        default=None,
+        description="Seconds after which no further fold of a candidate is begun; null = no limit.",
     )
     seconds_total: Annotated[float | None, null_or(POSITIVE)] = Field(
         default=None,

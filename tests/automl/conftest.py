@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
 
 from many_models.automl.prior import CandidatePrior, ErrorShape, KindPrior
+from many_models.automl.search import Exit
 from many_models.learners.base import FitContext
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.series import Covariate, Future, Series
@@ -63,6 +64,7 @@ class Settings:
     learners_named: bool = False
     metric: str = "mae"
     combine: str = "auto"
+    exit: Exit = field(default_factory=Exit)
 
 
 @pytest.fixture(scope="session")
