@@ -18,8 +18,10 @@ import numpy.typing as npt
 from many_models.automl.combination import Combine, combined
 from many_models.automl.evaluation import believable, check_forecast, fit_fallback, predict_candidate
 from many_models.automl.intervals import bounded, recency_scale, step_quantiles, whole
+from many_models.automl.shared import PooledModels, shared_names
 from many_models.errors import DamagedError, LearnerError, LookupFailed
 from many_models.learners.base import Candidate, FitContext, FittedModel, State
+from many_models.learners.pooled import PooledMember, PooledModel
 from many_models.learners.table import learner
 from many_models.panel.grid import Grid
 from many_models.panel.series import Bools, Covariate, Floats, Forecast, Future, Series
@@ -30,12 +32,16 @@ KIND = "series_model"
 
 @dataclass(frozen=True)
 class Member:
-    """One fitted candidate and its share in the ensemble and in the covariate-free stand-by."""
+    """One fitted candidate and its share in the ensemble and in the covariate-free stand-by.
+
+    `shared` is the name of the pooled model that the candidate was learned with, where it was.
+    """
 
     candidate: Candidate
     weight: float
     standby_weight: float
     model: FittedModel
+    shared: str | None = None
 
 
 @dataclass(frozen=True)
@@ -282,14 +288,20 @@ class SeriesModel:
                     "weight": m.weight,
                     "standby_weight": m.standby_weight,
                     "state": m.model.state(),
+                    **({} if m.shared is None else {"shared": m.shared}),
                 }
                 for m in self.members
             ],
         }
 
 
-def load_series_model(state: State) -> SeriesModel:
-    """The model that gave this `state()`.
+def no_pooled(name: str) -> PooledModel:
+    """Where no pooled models lie: a reference to one is a DamagedError."""
+    raise DamagedError(f"the pooled model {name}, which a stored model refers to, is missing")
+
+
+def load_series_model(state: State, pooled: PooledModels = no_pooled) -> SeriesModel:
+    """The model that gave this `state()`; `pooled` finds the pooled models that it refers to.
 
     Raises
     ------
@@ -302,6 +314,7 @@ def load_series_model(state: State) -> SeriesModel:
             f"this release reads {KIND!r} of version {FORMAT_VERSION}"
         )
     try:
+        shared_names(state)
         h, bands = state["history"], state["bands"]
         history = Series(
             Grid.from_dict(h["grid"]),
@@ -320,7 +333,8 @@ def load_series_model(state: State) -> SeriesModel:
                 Candidate(m["name"], m["learner"], m["parameters"], bool(m["uses_known"])),
                 float(m["weight"]),
                 float(m["standby_weight"]),
-                learner(m["learner"]).load(m["state"]),
+                _fitted(m, history, pooled),
+                m.get("shared"),
             )
             for m in state["members"]
         )
@@ -354,6 +368,14 @@ def load_series_model(state: State) -> SeriesModel:
         ) from trouble
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as trouble:
         raise DamagedError(f"a stored model lacks its form: {type(trouble).__name__}: {trouble}") from trouble
+
+
+def _fitted(member: State, history: Series, pooled: PooledModels) -> FittedModel:
+    """The fitted model of a stored member."""
+    if "shared" not in member:
+        return learner(member["learner"]).load(member["state"])
+    past = history if member["uses_known"] else history.without_known()
+    return PooledMember(pooled(member["shared"]), member["state"]["own"], past)
 
 
 def _covariate_state(covariate: Covariate) -> State:

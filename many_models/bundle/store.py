@@ -6,6 +6,7 @@
     checksums.bin          a checksum per block of every Parquet file
     index/00000.parquet    one row per series, sorted by `digest`, the 16-byte hash of its key
     models/00000.parquet   one row per distinct model, in the order in which the index names them
+    shared/00000.parquet   one row per model that others refer to, sorted by name; where there are some
 
 Index and models are cut into shards of bounded size, and a shard is found by a binary search in
 the manifest: opening a bundle and finding one key cost the same for 100 and for 100,000 models,
@@ -65,7 +66,9 @@ _INDEX_GROUPS = 256
 _PLACES = 65_536
 _MAX_READ_BYTES = 2**31
 _MAX_MANIFEST_BYTES = 64 * 2**20
-_SHARD_PATH = re.compile(r"(index|models)/[0-9]{5}\.parquet")
+_COUNTED = {"index": "series", "models": "models", "shared": "shared"}
+"""Folder of shards -> its count in the manifest."""
+_SHARD_PATH = re.compile(r"(index|models|shared)/[0-9]{5}\.parquet")
 _MODEL_SCHEMA = pa.schema(
     [
         pa.field("content_id", pa.string(), nullable=False),
@@ -96,6 +99,7 @@ def write_bundle(
     index: pa.Table,
     models: Iterable[StoredModel],
     manifest: Mapping[str, Any],
+    shared: Iterable[StoredModel] = (),
 ) -> Bundle:
     """The bundle that was written to `folder`, which must not exist yet or be empty.
 
@@ -112,6 +116,9 @@ def write_bundle(
         the index does not name is left out.
     manifest
         JSON values to keep with the bundle (`Bundle.manifest`).
+    shared
+        Models that other models refer to by name (`Bundle.shared`), consumed once; one that comes
+        twice is stored once.
 
     Raises
     ------
@@ -130,7 +137,7 @@ def write_bundle(
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         try:
-            _write(partial, index, models, manifest)
+            _write(partial, index, models, shared, manifest)
             if folder.exists():
                 folder.rmdir()
             partial.chmod(0o755)
@@ -157,26 +164,39 @@ def _check_index(index: pa.Table) -> None:
         raise ValueError("the index has a row without a digest")
 
 
-def _write(folder: Path, index: pa.Table, models: Iterable[StoredModel], extra: Mapping[str, Any]) -> None:
+def _write(
+    folder: Path,
+    index: pa.Table,
+    models: Iterable[StoredModel],
+    shared: Iterable[StoredModel],
+    extra: Mapping[str, Any],
+) -> None:
     (folder / "index").mkdir()
     (folder / "models").mkdir()
     index, digests = _sorted_by_digest(index)
     wanted = _first_use(index.column("content_id"))
     with (folder / ".spool").open("w+b") as spool:
-        stored = _spooled(models, wanted, spool)
-        places, model_shards = _write_models(folder, wanted, stored, spool)
+        stored = _spooled(models, spool, wanted)
+        _refuse_missing(wanted, stored)
+        places, model_shards = _write_models(folder, "models", wanted, stored, spool)
+    with (folder / ".spool").open("w+b") as spool:
+        stored = _spooled(shared, spool)
+        _, shared_shards = _write_models(folder, "shared", sorted(stored), stored, spool)
     (folder / ".spool").unlink()
     index_shards = _write_index(folder, _with_places(index, places), digests)
-    table = {shard.path: checksums(folder / shard.path) for shard in (*index_shards, *model_shards)}
+    shards = (*index_shards, *model_shards, *shared_shards)
+    table = {shard.path: checksums(folder / shard.path) for shard in shards}
     sums = b"".join(table.values())
     (folder / CHECKSUMS).write_bytes(sums)
     document = {
         "format": _FORMAT,
         "version": VERSION,
-        "counts": {"series": index.num_rows, "models": len(wanted)},
+        "counts": {"series": index.num_rows, "models": len(wanted)}
+        | ({"shared": len(stored)} if stored else {}),
         "checksums": {"bytes": len(sums), "blake2b": blake2b(sums, digest_size=16).hexdigest()},
         "index": [_shard_entry(shard) for shard in index_shards],
         "models": [_shard_entry(shard) for shard in model_shards],
+        **({"shared": [_shard_entry(shard) for shard in shared_shards]} if stored else {}),
         "schema": index.schema.serialize().to_pybytes().hex(),
         "content": dict(extra),
     }
@@ -205,9 +225,9 @@ def _first_use(content_ids: pa.ChunkedArray) -> dict[str, int]:
 
 
 def _spooled(
-    models: Iterable[StoredModel], wanted: Mapping[str, int], spool: Any
+    models: Iterable[StoredModel], spool: Any, wanted: Mapping[str, int] | None = None
 ) -> dict[str, tuple[int, int, str, int]]:
-    """Where each wanted model lies in the spool file: start, bytes, kind, format version.
+    """Where each wanted model (every one by default) lies in the spool file: start, bytes, kind, version.
 
     The models come in any order and may be more than memory holds; the spool lets them be
     written in the order of the index.
@@ -217,26 +237,34 @@ def _spooled(
     for name, kind, version, state in models:
         if content_id_of(state) != name:
             raise DamagedError(f"the model {name} does not have the hash that is its name")
-        if name in wanted and name not in stored:
+        if (wanted is None or name in wanted) and name not in stored:
             spool.write(state)
             stored[name] = (start, len(state), kind, version)
             start += len(state)
+    return stored
+
+
+def _refuse_missing(wanted: Mapping[str, int], stored: Mapping[str, Any]) -> None:
     missing = [name for name in wanted if name not in stored]
     if missing:
         raise DamagedError(
             f"{len(missing)} of the {len(wanted)} models that the index names are missing, first {missing[0]}"
         )
-    return stored
 
 
 def _write_models(
-    folder: Path, wanted: Mapping[str, int], stored: Mapping[str, tuple[int, int, str, int]], spool: Any
+    folder: Path,
+    kind: str,
+    wanted: Iterable[str],
+    stored: Mapping[str, tuple[int, int, str, int]],
+    spool: Any,
 ) -> tuple[dict[str, tuple[int, int]], list[_Shard]]:
     """The place (shard, row) of each model, and the shards."""
     places: dict[str, tuple[int, int]] = {}
     shards: list[_Shard] = []
     for number, names in enumerate(_cut(wanted, stored, _MODEL_SHARD_ROWS, _MODEL_SHARD_BYTES)):
-        path = f"models/{number:05d}.parquet"
+        path = f"{kind}/{number:05d}.parquet"
+        (folder / kind).mkdir(exist_ok=True)
         with pq.ParquetWriter(
             folder / path, _MODEL_SCHEMA, compression="none", use_dictionary=False, write_statistics=False
         ) as writer:
@@ -341,7 +369,8 @@ class Bundle:
         self._schema = _schema(document)
         self._index_shards = _shards(document, "index")
         self._model_shards = _shards(document, "models")
-        self._sums = _sums_by_path((*self._index_shards, *self._model_shards), sums)
+        self._shared_shards = _shards(document, "shared")
+        self._sums = _sums_by_path(self._shards, sums)
         self._lock = threading.RLock()
         self._files: OrderedDict[str, _ShardFile] = OrderedDict()
         self._index_groups: OrderedDict[tuple[int, int], pa.Table] = OrderedDict()
@@ -389,6 +418,11 @@ class Bundle:
     def model_count(self) -> int:
         """How many distinct models there are."""
         return int(self._document["counts"]["models"])
+
+    @property
+    def shared_count(self) -> int:
+        """How many models there are that others refer to."""
+        return int(self._document["counts"].get("shared", 0))
 
     @property
     def schema(self) -> pa.Schema:
@@ -465,15 +499,59 @@ class Bundle:
                     part = self._model_rows(number, groups[start : start + _GROUPS_AT_ONCE], rows)
                 yield from part
 
+    def shared(self, content_id: str) -> bytes:
+        """The packed state of a model that others refer to; reads no more than its row group.
+
+        Raises
+        ------
+        DamagedError
+            When the bundle has no such model, or what is stored is not what was written.
+        """
+        with self._lock:
+            found = self._shared_at(content_id)
+        if found is None:
+            _damaged(f"the shared model {str(content_id)[:100]}, which a model refers to, is missing")
+        return found
+
+    def shared_names(self) -> list[str]:
+        """The names of all models that others refer to, sorted."""
+        with self._lock:
+            files = [self._file(shard, "content_id") for shard in self._shared_shards]
+            return [name for file in files for name in file.table(["content_id"]).column(0).to_pylist()]
+
     def verify(self) -> None:
         """Nothing, once every byte of every file has been found to be what was written."""
         with self._lock:
-            for shard in (*self._index_shards, *self._model_shards):
+            for shard in self._shards:
                 with self._verified(shard) as file:
                     while file.read(2**22):
                         pass
 
     # -- inside; the lock is held --
+
+    @property
+    def _shards(self) -> tuple[_Shard, ...]:
+        return (*self._index_shards, *self._model_shards, *self._shared_shards)
+
+    def _shared_at(self, content_id: str) -> bytes | None:
+        try:
+            digest = bytes.fromhex(content_id)
+        except ValueError:
+            return None
+        number = bisect.bisect_left([shard.last for shard in self._shared_shards], digest)
+        if number == len(self._shared_shards):
+            return None
+        file = self._file(self._shared_shards[number], "content_id")
+        row = file.position(content_id)
+        if row is None:
+            return None
+        group, offset = file.group(row)
+        at = (-1 - number, group)  # beside the models' own, which count from 0
+        states = self._states.get(at)
+        if states is None:
+            states = _Group.read(file, [group])
+            self._states.put(at, states)
+        return states.state(offset, content_id)
 
     def _index_row(self, digest: bytes) -> dict[str, Any] | None:
         number = bisect.bisect_left([shard.last for shard in self._index_shards], digest)
@@ -606,7 +684,7 @@ class _ShardFile:
         self._shard = shard
         self._source = file
         self._column = column
-        self._digests: list[bytes] | None = None
+        self._digests: list[Any] | None = None
         self._parquet = self._guarded(lambda: pq.ParquetFile(file))
         metadata = self._parquet.metadata
         rows = [metadata.row_group(i).num_rows for i in range(metadata.num_row_groups)]
@@ -628,8 +706,8 @@ class _ShardFile:
         """The rows of a row group."""
         return range(self._ends[group - 1] if group else 0, self._ends[group])
 
-    def position(self, digest: bytes) -> int | None:
-        """The row of a digest, or None."""
+    def position(self, digest: bytes | str) -> int | None:
+        """The row of a digest (of a name, where that is the sorted column), or None."""
         if self._digests is None:
             self._digests = self.table([self._column]).column(0).to_pylist()
         row = bisect.bisect_left(self._digests, digest)
@@ -728,8 +806,10 @@ def _check_document(document: Mapping[str, Any]) -> None:
 
 
 def _shards(document: Mapping[str, Any], kind: str) -> tuple[_Shard, ...]:
-    shards = tuple(_shard(entry, kind) for entry in document[kind])
-    count = document["counts"]["series" if kind == "index" else "models"]
+    entries, count = document.get(kind, []), document["counts"].get(_COUNTED[kind], 0)
+    if not isinstance(entries, list) or not isinstance(count, int):
+        _damaged(f"{MANIFEST} lacks a part")
+    shards = tuple(_shard(entry, kind) for entry in entries)
     if sum(shard.rows for shard in shards) != count:
         _damaged(f"{MANIFEST}: the {kind} shards do not add up to {count} rows")
     return shards

@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from many_models.bundle.store import Bundle, write_bundle
+from many_models.automl.shared import POOLED_KIND, shared_names
+from many_models.bundle.container import unpack
+from many_models.bundle.store import Bundle, StoredModel, write_bundle
 from many_models.errors import DamagedError
 from many_models.panel.keys import SeriesKey
 from many_models.runs.directory import RunDirectory
@@ -44,7 +47,7 @@ def digests_of(table: pa.Table, names: tuple[str, ...]) -> list[bytes]:
     return [SeriesKey(names, values).digest for values in keys]
 
 
-def models_of_run(directory: RunDirectory) -> Iterator[tuple[str, str, int, bytes]]:
+def models_of_run(directory: RunDirectory) -> Iterator[StoredModel]:
     """The distinct models of a run: content id, kind, format version, state."""
     for file in sorted((directory.path / "models").glob("part-*.parquet")):
         with pq.ParquetFile(file) as parquet:
@@ -52,12 +55,32 @@ def models_of_run(directory: RunDirectory) -> Iterator[tuple[str, str, int, byte
                 yield from zip(*(batch.column(name).to_pylist() for name in _MODEL), strict=True)
 
 
+def pooled_of_run(directory: RunDirectory) -> Iterator[StoredModel]:
+    """The pooled models of a run that its series refer to; others served no series."""
+    kinds = directory.read("models", ["kind"])["kind"]
+    if POOLED_KIND not in pc.unique(kinds).to_pylist():
+        return
+    wanted: set[str] = set()
+    for _, kind, _, state in models_of_run(directory):
+        if kind != POOLED_KIND:
+            wanted.update(shared_names(unpack(state)))
+    for stored in models_of_run(directory):
+        if stored[1] == POOLED_KIND and stored[0] in wanted:
+            yield stored
+
+
 _MODEL = ("content_id", "kind", "format_version", "state")
 
 
 def bundle_of_run(directory: RunDirectory, folder: Path) -> Bundle:
     """The bundle of a run, written to `folder`."""
-    return write_bundle(folder, index_of_run(directory), models_of_run(directory), manifest_of(directory))
+    return write_bundle(
+        folder,
+        index_of_run(directory),
+        models_of_run(directory),
+        manifest_of(directory),
+        pooled_of_run(directory),
+    )
 
 
 def manifest_of(directory: RunDirectory) -> dict[str, Any]:

@@ -45,7 +45,7 @@ def _all_rows(models: ModelSet) -> Iterator[tuple[dict[str, Any], int]]:
     """The rows of every distinct model, and how many series it serves."""
     serves = Counter(c for c in models.index(["content_id"])["content_id"].to_pylist() if c is not None)
     for content_id, state in models.states(serves).items():
-        for row in _rows(load_series_model(unpack(state))):
+        for row in _rows(load_series_model(unpack(state), models.pooled)):
             yield row, serves[content_id]
 
 

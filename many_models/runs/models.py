@@ -12,10 +12,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from many_models.automl.model import SeriesModel, load_series_model
+from many_models.automl.model import SeriesModel, load_series_model, no_pooled
+from many_models.automl.shared import PooledModels, load_pooled, shared_names
+from many_models.bundle.container import content_id as content_id_of
 from many_models.bundle.container import unpack
 from many_models.bundle.store import Bundle
-from many_models.errors import LookupFailed, Problem, nearest
+from many_models.errors import DamagedError, LookupFailed, Problem, nearest
+from many_models.learners.pooled import PooledModel
 from many_models.panel.keys import KeyColumn, SeriesKey, parse_key
 from many_models.panel.layout import Layout
 from many_models.runs.bundling import index_of_run
@@ -24,6 +27,9 @@ from many_models.runs.scoring import Scorer
 from many_models.spec import ForecastSpec
 
 INTERNAL = ("digest", "__shard", "__row")
+
+POOLED_MODELS = 64
+"""So many pooled models are kept in memory once they were used."""
 
 
 class ModelStore(Protocol):
@@ -43,6 +49,9 @@ class ModelStore(Protocol):
 
     def models(self, content_ids: Iterable[str]) -> Iterable[tuple[str, bytes]]:
         """The stored states of many models with their names, each once."""
+
+    def shared(self, content_id: str) -> bytes:
+        """The stored state of a pooled model that others refer to."""
 
 
 class RunStore:
@@ -76,6 +85,15 @@ class RunStore:
         """The stored states of many models with their names, each once."""
         for content_id in dict.fromkeys(content_ids):
             yield content_id, self.model(content_id)
+
+    def shared(self, content_id: str) -> bytes:
+        """The stored state of a pooled model that others refer to."""
+        if content_id not in self._states:
+            no_pooled(content_id)
+        state = self.model(content_id)
+        if content_id_of(state) != content_id:
+            raise DamagedError(f"the pooled model {content_id} does not have the hash that is its name")
+        return state
 
 
 class SeriesForecaster:
@@ -142,6 +160,7 @@ class ModelSet:
         self.spec = spec
         self.lineage = dict(lineage)
         self._loaded = lru_cache(maxsize=1024)(self._load)
+        self.pooled: PooledModels = lru_cache(maxsize=POOLED_MODELS)(self._load_pooled)
 
     @property
     def key_columns(self) -> tuple[KeyColumn, ...]:
@@ -230,7 +249,17 @@ class ModelSet:
         return self._store.models(content_ids)
 
     def _load(self, content_id: str) -> SeriesModel:
-        return load_series_model(unpack(self._store.model(content_id)))
+        return load_series_model(unpack(self._store.model(content_id)), self.pooled)
+
+    def _load_pooled(self, content_id: str) -> PooledModel:
+        return load_pooled(self._store.shared(content_id))
+
+    def shared_states(self, states: Iterable[bytes]) -> dict[str, bytes]:
+        """The stored bytes of the pooled models that these models refer to, by name."""
+        if len(self.layout.group) == len(self.layout.keys):
+            return {}
+        names = {name for state in states for name in shared_names(unpack(state))}
+        return {name: self._store.shared(name) for name in sorted(names)}
 
     def _unknown(self, key: SeriesKey) -> Problem:
         names = [k.name for k in self.layout.keys]

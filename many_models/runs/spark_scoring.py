@@ -26,8 +26,9 @@ INDEX = ("content_id", "status", "reason")
 class SentModels:
     """The models that came to a Spark task with their keys, as a store."""
 
-    def __init__(self, rows: pa.Table) -> None:
+    def __init__(self, rows: pa.Table, shared: Mapping[str, bytes]) -> None:
         self._rows = rows
+        self._shared = shared
         self._places = {digest: row for row, digest in enumerate(rows["digest"].to_pylist())}
         self._by_content = {name: row for row, name in enumerate(rows["content_id"].to_pylist())}
 
@@ -54,6 +55,10 @@ class SentModels:
         for content_id in dict.fromkeys(content_ids):
             yield content_id, self.model(content_id)
 
+    def shared(self, content_id: str) -> bytes:
+        """The stored state of a pooled model that others refer to."""
+        return self._shared[content_id]
+
 
 class CanonicalScorer(Scorer):
     """Forecasts from rows that are canonical already, of which there may be none."""
@@ -64,12 +69,16 @@ class CanonicalScorer(Scorer):
 
 @dataclass(frozen=True)
 class ForecastKeys:
-    """Forecasts the rows of some whole keys with their models, inside a Spark task."""
+    """Forecasts the rows of some whole keys with their models, inside a Spark task.
+
+    The pooled models that series share travel in here: once a task, not once a key.
+    """
 
     layout: Layout
     spec: ForecastSpec
     lineage: Mapping[str, Any]
     horizon: int | None
+    shared: Mapping[str, bytes]
 
     def __call__(self, frames: dict[str, pd.DataFrame], models: pa.Table) -> pa.Table:
         """The forecast rows of these keys."""
@@ -77,7 +86,8 @@ class ForecastKeys:
 
         keys = {key: k.name for key, k in zip(self.layout.key_names, self.layout.keys, strict=True)}
         rows = models.select(["digest", *keys, *INDEX, "state"])
-        store = SentModels(rows.rename_columns([keys.get(name, name) for name in rows.column_names]))
+        rows = rows.rename_columns([keys.get(name, name) for name in rows.column_names])
+        store = SentModels(rows, self.shared)
         scorer = CanonicalScorer(ModelSet(store, self.layout, self.spec, self.lineage))
         return scorer.table(frames.get("history"), frames.get("future"), self.horizon, None)
 
@@ -104,10 +114,12 @@ def forecast_on_spark(
     typed = Scorer(models).checked(horizon, where)
     kind = time_kind(given.get("future", history), models.layout)
     layout = shown_like(models.layout, kind)
-    work = ForecastKeys(layout, models.spec, models.lineage, horizon)
+    sent = _sent(models, typed)
+    shared = models.shared_states(state.as_py() for state in sent["state"].drop_null())
+    work = ForecastKeys(layout, models.spec, models.lineage, horizon, shared)
     schema = schemas(layout, models.spec.forecast.quantiles)["forecasts"]
     frames = {name: Asked(frame, with_target=name == "history") for name, frame in given.items()}
-    answer = map_with_models(frames, _sent(models, typed), layout, typed, work, schema)
+    answer = map_with_models(frames, sent, layout, typed, work, schema)
     if kind == "timestamp" and layout.time.kind == "timestamp" and layout.time.zone is None:
         answer = as_instants(answer, ("cutoff", layout.time.name))
     return answer

@@ -369,3 +369,38 @@ def test_a_bundle_of_version_1_is_read_for_ever():
         row = bundle.find(digest(i, f"bränd/{i}"))
         assert (row["Store"], row["trained_until"]) == (i, datetime(2024, 1, 1, tzinfo=UTC))
         assert unpack(bundle.model(row["content_id"]))["i"] == i
+
+
+def test_models_that_others_refer_to_are_stored_once_and_found_by_name(tmp_path):
+    _, index, models = panel(30)
+    shared = [stored({"pool": i, "w": np.arange(50.0) + i}, "pooled_model") for i in range(250)]
+    bundle = write_bundle(tmp_path / "b", index, iter(models), {}, iter([*shared, *shared]))
+    assert (bundle.series_count, bundle.model_count, bundle.shared_count) == (30, 30, 250)
+    assert bundle.shared_names() == sorted(name for name, *_ in shared)
+    for name, _, _, data in shared:
+        assert bundle.shared(name) == data
+    read_all(tmp_path / "b")
+    for stranger in (models[0][0], "0" * 32, "f" * 32, "no name"):
+        with pytest.raises(DamagedError, match="is missing"):
+            bundle.shared(stranger)
+
+
+def test_a_bundle_without_shared_models_has_no_folder_for_them(tmp_path):
+    _, index, models = panel(3)
+    bundle = write_bundle(tmp_path / "b", index, iter(models), {})
+    assert bundle.shared_count == 0
+    assert sorted(p.name for p in (tmp_path / "b").iterdir() if p.is_dir()) == ["index", "models"]
+    with pytest.raises(DamagedError, match="is missing"):
+        bundle.shared("0" * 32)
+
+
+def test_a_shared_model_that_is_another_than_its_name_says_is_refused(tmp_path):
+    _, index, models = panel(3)
+    name, kind, version, data = stored({"pool": 1})
+    with pytest.raises(DamagedError, match="hash that is its name"):
+        write_bundle(tmp_path / "a", index, models, {}, [("0" * 32, kind, version, data)])
+    write_bundle(tmp_path / "b", index, models, {}, [(name, kind, version, data)])
+    path = tmp_path / "b" / "shared" / "00000.parquet"
+    path.write_bytes(path.read_bytes().replace(data, data[:-1] + b"?"))
+    with pytest.raises(DamagedError):
+        Bundle.open(tmp_path / "b").shared(name)

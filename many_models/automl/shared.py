@@ -1,0 +1,79 @@
+"""Pooled models as they are stored: once, under the name that is their hash, for all series they serve.
+
+A series' model refers to a pooled model by its content id and keeps what is the series' own. The
+pooled model is a row of its own beside the models of series, of the kind `pooled_model`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, TypeAlias
+
+from many_models.bundle.container import content_id, pack, unpack
+from many_models.errors import DamagedError, LookupFailed
+from many_models.learners.base import State
+from many_models.learners.pooled import PooledModel
+
+POOLED_KIND = "pooled_model"
+POOLED_VERSION = 1
+
+PooledModels: TypeAlias = Callable[[str], PooledModel]
+"""Content id -> pooled model; raises DamagedError where there is none."""
+
+_NAME = re.compile(r"[0-9a-f]{32}")
+
+
+def pack_pooled(learner: str, model: PooledModel) -> tuple[str, bytes]:
+    """The name and the bytes of a pooled model.
+
+    Raises
+    ------
+    ValueError
+        When it is larger than readers accept.
+    """
+    document = {"kind": POOLED_KIND, "format_version": POOLED_VERSION, "learner": learner}
+    packed = pack({**document, "state": model.state()})
+    return content_id(packed), packed
+
+
+def load_pooled(packed: bytes) -> PooledModel:
+    """The pooled model that was packed.
+
+    Raises
+    ------
+    DamagedError
+        Where it is of another kind or version, or not of the form that is written.
+    """
+    document = unpack(packed)
+    if document.get("kind") != POOLED_KIND or document.get("format_version") != POOLED_VERSION:
+        raise DamagedError(
+            f"a stored model of kind {document.get('kind')!r} and version "
+            f"{document.get('format_version')!r} where one of kind {POOLED_KIND!r} should be"
+        )
+    from many_models.learners.table import pooled_learner
+
+    try:
+        return pooled_learner(document["learner"]).load_pooled(document["state"])
+    except LookupFailed as trouble:
+        raise DamagedError(
+            f"a pooled model of a learner that this release does not have: {trouble}"
+        ) from trouble
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as trouble:
+        raise DamagedError(f"a pooled model lacks its form: {type(trouble).__name__}: {trouble}") from trouble
+
+
+def shared_names(state: Mapping[str, Any]) -> tuple[str, ...]:
+    """The names of the pooled models that a series' model refers to.
+
+    Raises
+    ------
+    DamagedError
+        Where a reference is no name.
+    """
+    members: list[State] = state.get("members") or []
+    names = [member["shared"] for member in members if "shared" in member]
+    for name in names:
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise DamagedError(f"a stored model refers to a pooled model by {str(name)[:100]!r}")
+    return tuple(dict.fromkeys(names))
