@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+from many_models.spec.data_sections import AggregateSpec, DataSpec, PreparationSpec
+from many_models.spec.feature_sections import CovariatesSpec, FeaturesSpec, HolidaysSpec, ReductionSpec
 from many_models.spec.forecast_spec import ForecastSpec
 from many_models.spec.learner_names import LEARNER_NAMES
 from many_models.spec.sections import (
     METRICS,
-    AggregateSpec,
     BudgetSpec,
-    CovariatesSpec,
-    DataSpec,
     EngineSpec,
     EnsembleSpec,
-    FeaturesSpec,
     ForecastSettings,
-    HolidaysSpec,
     LearnersSpec,
-    PreparationSpec,
-    ReductionSpec,
     RegistrySpec,
     ValidationSpec,
 )

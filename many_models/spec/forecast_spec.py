@@ -14,17 +14,15 @@ from pydantic import Field
 from many_models.errors import Problem, SpecError
 from many_models.spec import yaml_text
 from many_models.spec.allowed import Json, did_you_mean, integer, shown, text
+from many_models.spec.data_sections import DataSpec, PreparationSpec
+from many_models.spec.feature_sections import EventsSpec, FeaturesSpec
 from many_models.spec.part import Part, examine
 from many_models.spec.sections import (
     BudgetSpec,
-    DataSpec,
     EngineSpec,
     EnsembleSpec,
-    EventsSpec,
-    FeaturesSpec,
     ForecastSettings,
     LearnersSpec,
-    PreparationSpec,
     RegistrySpec,
     ValidationSpec,
 )

@@ -13,7 +13,7 @@ from many_models import ForecastSpec, open_models, train
 from many_models.errors import LookupFailed, SpecError
 from many_models.features.own import offered, own_family
 from many_models.features.plan import FAMILIES
-from many_models.spec.sections import FAMILY_NAMES
+from many_models.spec.feature_sections import FAMILY_NAMES
 
 FAMILY = """
 from dataclasses import dataclass

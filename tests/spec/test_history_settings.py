@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from many_models.errors import SpecError
-from many_models.spec.sections import FeaturesSpec
+from many_models.spec.feature_sections import FeaturesSpec
 
 
 @pytest.mark.parametrize(
