@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
 from many_models.automl.evaluation import fit_fallback
 from many_models.automl.group import TroubleLike, series_of, train_prepared
+from many_models.automl.held_out import actual_at, known_then
 from many_models.automl.measures import measures
 from many_models.automl.model import SeriesModel
 from many_models.automl.moving import moved
@@ -30,7 +30,7 @@ from many_models.panel.canonical import time_type
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared, PrepareSettings, prepare
-from many_models.panel.series import Floats, Forecast
+from many_models.panel.series import Forecast
 
 ERRORS = (
     "mase", "rmsse", "mae", "rmse", "wape", "smape", "bias", "pinball", "winkler", "crps", "coverage",
@@ -146,18 +146,6 @@ def _replay(frame: pd.DataFrame, key: SeriesKey, task: BacktestTask, rows: Group
             _account(rows, key, number, cutoff, "FAILED", code, time.perf_counter() - started)
 
 
-def known_then(frame: pd.DataFrame, cutoff: int) -> pd.DataFrame:
-    """The canonical rows as they were known at `cutoff`: later rows keep what is known ahead alone."""
-    later = frame["t"].to_numpy() > cutoff
-    if not later.any():
-        return frame
-    hidden = frame.copy()
-    hidden.loc[later, "y"] = np.nan
-    if "mask" in hidden:
-        hidden.loc[later, "mask"] = np.nan
-    return hidden
-
-
 def _add(
     rows: GroupRows,
     key: SeriesKey,
@@ -176,7 +164,7 @@ def _add(
         before.future(before.length, horizon, gap), before.closed_ahead(before.length, horizon, gap)
     )
     ordinals = before.end + gap + np.arange(1, horizon + 1, dtype=np.int64)
-    actual = _actual(whole, ordinals)
+    actual = actual_at(whole, ordinals)
     context = fit_context(before, key, task)
     naive = fit_fallback(before.train(before.length), context).predict(
         before.future(before.length, horizon, gap).without_known()
@@ -233,15 +221,6 @@ def _add(
             "seconds": time.perf_counter() - started,
         },
     )
-
-
-def _actual(whole: Prepared, ordinals: npt.NDArray[np.int64]) -> Floats:
-    """What was observed at these ordinals [H]; NaN where nothing was."""
-    actual = np.full(len(ordinals), np.nan)
-    place = ordinals - whole.start
-    there = (place >= 0) & (place < whole.length)
-    actual[there] = np.where(whole.observed, whole.y, np.nan)[place[there]]
-    return actual
 
 
 def _account(

@@ -17,6 +17,7 @@ import pandas as pd
 
 from many_models import __version__
 from many_models.automl.evaluation import LEFT_OUT, Trial
+from many_models.automl.held_out import Tested, before_test, tested
 from many_models.automl.model import FORMAT_VERSION, KIND, SeriesModel
 from many_models.automl.prior import SPARSE_KIND
 from many_models.automl.rows import GroupRows, quantile_column
@@ -38,12 +39,14 @@ from many_models.automl.task import TrainTask
 from many_models.automl.training import (
     SHORTEST,
     Trained,
+    refitted,
     train_fallback,
     train_series,
 )
 from many_models.bundle.container import pack
 from many_models.learners.base import Deadline, FitContext
 from many_models.learners.target import stated_level
+from many_models.metrics import mase_scale, rmsse_scale
 from many_models.metrics.totals import TOTALLED
 from many_models.panel.findings import Finding, finding
 from many_models.panel.fingerprint import observed_span, series_fingerprint
@@ -190,10 +193,39 @@ def _train_one(
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "TOO_SHORT", "", time.perf_counter() - started, prepared)
         return 0
-    trained, context = _trained(prepared, key, task, at, deadline)
+    trained, context = _held_out(frame, prepared, key, task, at, deadline, rows, findings)
     _add_findings(rows, key, [*findings, *_not_carried(prepared, context), *trained.findings])
     _add_trained(rows, key, task, prepared, trained, context, started)
     return 0 if trained.folds is None else len(trained.folds.cutoffs)
+
+
+def _held_out(
+    frame: pd.DataFrame,
+    prepared: Prepared,
+    key: SeriesKey,
+    task: TrainTask,
+    at: tuple[int, ...],
+    deadline: Deadline,
+    rows: GroupRows,
+    findings: list[Finding],
+) -> tuple[Trained, FitContext]:
+    """The model of a prepared series; with a held-out test, what was chosen without its end.
+
+    The rows of the test are added, and the model is fitted on everything.
+    """
+    hidden = task.spec.validation.test
+    before = before_test(frame, key, task, prepared) if hidden else None
+    earlier = fold_cutoffs(before, task.spec) if before is not None else ()
+    if before is None or is_short(before, earlier, task.spec):
+        if hidden:
+            findings.append(finding("TEST_LEFT_OUT", hidden))
+        return _trained(prepared, key, task, at, deadline)
+    trained, context = _trained(before, key, task, earlier, deadline)
+    for part in tested(frame, key, task, prepared, before, trained.model, context):
+        _add_test(rows, key, task, prepared, before, context, part)
+    context, bounds = fit_context(prepared, key, task), bounds_of(prepared, task.spec)
+    plan, prior = plan_of(prepared, task.spec), prior_of(prepared, task)
+    return refitted(trained, prepared, prepared.length, context, plan, prior, bounds), context
 
 
 def _not_carried(prepared: Prepared, context: FitContext) -> list[Finding]:
@@ -471,6 +503,39 @@ def _add_backtest(
         own = [t.median.ravel() if level == 0.5 else empty for t in trained.trials]
         columns[quantile_column(level)] = np.concatenate([*own, backtest.quantiles[:, :, j].ravel()])
     rows.add("backtest", key.values, each * count * horizon, columns)
+
+
+def _add_test(
+    rows: GroupRows,
+    key: SeriesKey,
+    task: TrainTask,
+    prepared: Prepared,
+    before: Prepared,
+    context: FitContext,
+    part: Tested,
+) -> None:
+    """One horizon of the held-out test: what was forecast, and what came."""
+    forecast, grid = part.answer.forecast, prepared.grid
+    history = np.where(before.observed, before.y, np.nan)
+    rows.add(
+        "test",
+        key.values,
+        len(part.ordinals),
+        {
+            "cutoff": int(grid.stamps(part.cutoff)),
+            task.layout.time.name: grid.stamps(part.ordinals),
+            "step": part.ordinals - part.cutoff - task.spec.forecast.gap,
+            "actual": part.actual,
+            "mean": forecast.mean,
+            **{quantile_column(q): forecast.quantiles[:, j] for j, q in enumerate(forecast.levels)},
+            "seasonal_naive": part.naive,
+            "mase_scale": float(mase_scale(history, context.score_season)),
+            "rmsse_scale": float(rmsse_scale(history)),
+            "learner": list(part.answer.learner),
+            "status": list(part.answer.status),
+            "reason": list(part.answer.reason),
+        },
+    )
 
 
 def _add_forecasts(

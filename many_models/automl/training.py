@@ -96,6 +96,8 @@ class Trained:
     backtest: Backtest | None
     naive_score: float
     findings: tuple[Finding, ...]
+    usable: tuple[Trial, ...] = ()
+    chosen: Choice | None = None
 
     @property
     def score(self) -> float:
@@ -117,7 +119,6 @@ class Trained:
         if self.backtest is None or self.folds is None:
             return float("nan")
         return float(METRICS["bias"].function(self.folds.actual.ravel(), self.backtest.mean.ravel()))
-
 
     def measures(self, context: FitContext) -> dict[str, Any]:
         """The errors of the combination over all folds, how many values were scored, and their volume."""
@@ -221,7 +222,43 @@ def train_series(
         weights[i] = by_name.get(trial.candidate.name, 0.0)
     naive = score(naive_errors(folds, context, plan.metric), plan.metric)
     backtest = _with_quantiles(chosen, folds, context, plan, model, prior, bounds) if cutoffs else None
-    return Trained(model, folds, trials, weights, every, backtest, naive, tuple(findings))
+    return Trained(
+        model, folds, trials, weights, every, backtest, naive, tuple(findings), tuple(usable), chosen
+    )
+
+
+def refitted(
+    trained: Trained,
+    observations: Observations,
+    length: int,
+    context: FitContext,
+    plan: Plan,
+    prior: KindPrior,
+    bounds: Bounds,
+) -> Trained:
+    """What was chosen on a part of a series, fitted on its first `length` positions."""
+    series, before = observations.train(length), trained.model
+    if trained.chosen is None or trained.folds is None:
+        reason = before.reason or "TOO_SHORT"
+        model = train_fallback(series, context, plan, prior, bounds, before.status, reason).model
+        return replace(trained, model=model)
+    model, dropped = _refit(
+        trained.usable,
+        trained.chosen,
+        series,
+        observations,
+        length,
+        context,
+        plan,
+        prior,
+        bounds,
+        trained.folds,
+    )
+    findings = trained.findings
+    if dropped:
+        text = f"left out at the refit on everything: {', '.join(sorted(dropped))}"
+        findings = (*findings, finding("CANDIDATE_FAILED", len(dropped), message=text))
+    return replace(trained, model=model, findings=findings)
 
 
 def _refit(

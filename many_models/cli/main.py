@@ -105,6 +105,10 @@ def train(
     register: Annotated[
         str | None, typer.Option(help="Register the run under this name; default registry.name.")
     ] = None,
+    test: Annotated[
+        int | None,
+        typer.Option(help="Hide so many last steps from the search and score them; default validation.test."),
+    ] = None,
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Train a pilot alone, and print what the run would cost.")
     ] = False,
@@ -121,6 +125,8 @@ def train(
         overrides["engine.kind"] = engine
     if register is not None:
         overrides["registry.name"] = register
+    if test is not None:
+        overrides["validation.test"] = test
     spec = spec.replace(overrides) if overrides else spec
     if estimate:
         from many_models.runs.estimate import estimate as estimate_run

@@ -120,6 +120,10 @@ def print_summary(summary: Mapping[str, Any]) -> None:
     outcomes = ", ".join(f"{count} {status}" for status, count in summary["outcomes"].items())
     skill, coverage = summary["skill"], summary["coverage"]
     line(f"{summary['series']} series: {outcomes}")
+    if summary.get("only"):
+        told = summary["only"]
+        words = ", ".join(f"{count} {word}" for word, count in told["groups_by_word"].items()) or "none"
+        line(f"trained: {words}; {told['inherited_series']} series inherited from {told['base']}")
     if skill["median"] is not None:
         line(
             f"skill against seasonal naive: median {skill['median']:.3f}, "
@@ -131,6 +135,9 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         line(f"bias {summary['bias']:+.1%}")
     if coverage["realised"] is not None:
         line(f"coverage of the {coverage['nominal']:.0%} interval: {coverage['realised']:.0%}")
+    if summary["test"] is not None:
+        line(f"held-out test of {summary['test']['series']} series")
+        _print_errors(summary["test"]["errors"])
     line(f"{summary['seconds']:.1f} s on {summary['engine'].get('name', summary['engine'])}")
 
 

@@ -322,6 +322,12 @@ CODES: dict[str, Code] = {
         "the history carries only {count} folds: the choice between candidates rests on little",
         "give more history, or a shorter horizon",
     ),
+    "TEST_LEFT_OUT": Code(
+        "warning",
+        "alerted",
+        "without its last {count} steps the history is too short to choose on: it has no held-out test",
+        "lower validation.test",
+    ),
     "MIXED_SCALE": Code(
         "info",
         "alerted",

@@ -119,6 +119,10 @@ class Run:
         """Out-of-fold forecasts: one row per series, fold, step and candidate, with the actual."""
         return self._frame("backtest", key)
 
+    def test(self, **key: Any) -> pd.DataFrame:
+        """The held-out test: one row per series and hidden step, with what was forecast and what came."""
+        return self._frame("test", key)
+
     def findings(self, **key: Any) -> pd.DataFrame:
         """One row per series and finding: code, severity, state, count, message, action."""
         return self._frame("findings", key)

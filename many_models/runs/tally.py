@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from many_models.automl.measures import measures
 from many_models.automl.rows import quantile_column
 from many_models.metrics.totals import TOTALLED, Totals
 
@@ -20,7 +21,7 @@ FAILED_STATUSES = ("TIMED_OUT", "FAILED")
 class Tally:
     """Outcomes, skill, bias and coverage of a run so far."""
 
-    def __init__(self, levels: Sequence[float], weighted: bool = False) -> None:
+    def __init__(self, keys: Sequence[str], levels: Sequence[float], weighted: bool = False) -> None:
         self.outcomes: Counter[str] = Counter()
         self.skills: list[float] = []
         self.replaced = 0
@@ -30,6 +31,7 @@ class Tally:
         self._forecast = self._actual = 0.0
         self._totals = Totals()
         self._weighted = weighted
+        self._test = TestTally(keys, levels)
 
     @property
     def series(self) -> int:
@@ -51,6 +53,9 @@ class Tally:
             self._totals.add(told, told["scored"], told["volume"], told["weight"] if self._weighted else None)
         for table in tables.get("backtest", ()):
             self._add_backtest(table)
+        for table in tables.get("test", ()):
+            if table.num_rows:
+                self._test.add(table)
 
     def _add_backtest(self, table: pa.Table) -> None:
         rows = table.filter(pc.and_(pc.equal(table["candidate"], "ensemble"), pc.is_valid(table["actual"])))
@@ -77,7 +82,49 @@ class Tally:
                 "nominal": _rounded(self._nominal),
                 "realised": _rounded(self._covered / self._judged) if self._judged else None,
             },
+            "test": self._test.summary(),
         }
+
+
+class TestTally:
+    """What the held-out test of a run came to so far: its errors beside those of seasonal naive."""
+
+    __test__ = False
+
+    def __init__(self, keys: Sequence[str], levels: Sequence[float]) -> None:
+        self._keys, self._levels = list(keys), tuple(levels)
+        self._own, self._naive = Totals(), Totals()
+        self._series = 0
+
+    def add(self, table: pa.Table) -> None:
+        """Counts the rows of some series."""
+        frame = table.to_pandas()
+        parts = frame.groupby(self._keys, dropna=False) if self._keys else [((), frame)]
+        quantiles = [quantile_column(q) for q in self._levels]
+        for _, part in parts:
+            actual = part["actual"].to_numpy(dtype=np.float64)
+            seen = np.isfinite(actual)
+            if not seen.any():
+                continue
+            scales = {name: part[f"{name}_scale"].to_numpy(np.float64)[:1] for name in ("mase", "rmsse")}
+            told = part[quantiles].to_numpy(dtype=np.float64)
+            mean = part["mean"].to_numpy(dtype=np.float64)
+            naive = part["seasonal_naive"].to_numpy(dtype=np.float64)
+            size = np.array([float(seen.sum())]), np.array([float(np.abs(actual[seen]).sum())])
+            for totals, forecast, answer, levels in (
+                (self._own, mean, told, self._levels),
+                (self._naive, naive, naive[:, None], (0.5,)),
+            ):
+                errors = measures(TOTALLED, actual[None], forecast[None], answer[None], levels, scales)
+                totals.add({k: np.array([v]) for k, v in errors.items()}, *size)
+            self._series += 1
+
+    def summary(self) -> dict[str, Any] | None:
+        """Series, errors by macro, micro and volume, seasonal naive's; None without a held-out test."""
+        if not self._series:
+            return None
+        naive = {k: v for k, v in self._naive.table().items() if k in ("mase", "rmsse", "wape")}
+        return {"series": self._series, "errors": self._own.table(), "seasonal_naive": naive}
 
 
 def _rounded(value: float) -> float:

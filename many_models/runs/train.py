@@ -232,9 +232,10 @@ def carry_on(
 
 def _tally_of(directory: RunDirectory, spec: ForecastSpec) -> Tally:
     """What the finished batches of a run count up to."""
-    tally = Tally(spec.forecast.quantiles, spec.validation.weights is not None)
+    keys = [k.name for k in directory.layout().keys]
+    tally = Tally(keys, spec.forecast.quantiles, spec.validation.weights is not None)
     for batch in directory.journal.complete():
-        tally.add(directory.batch(batch, ("results", "backtest")))
+        tally.add(directory.batch(batch, ("results", "backtest", "test")))
     return tally
 
 
