@@ -105,6 +105,17 @@ def train(
     register: Annotated[
         str | None, typer.Option(help="Register the run under this name; default registry.name.")
     ] = None,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Train only failed, stale, changed, drifted or new series; may be repeated; needs --base.",
+            metavar="WORD",
+        ),
+    ] = None,
+    base: Annotated[
+        str | None,
+        typer.Option(help="Model URI or run directory that gives the series which --only leaves alone."),
+    ] = None,
     test: Annotated[
         int | None,
         typer.Option(help="Hide so many last steps from the search and score them; default validation.test."),
@@ -129,6 +140,8 @@ def train(
         overrides["validation.test"] = test
     spec = spec.replace(overrides) if overrides else spec
     if estimate:
+        if only or base:
+            raise typer.BadParameter("--estimate is of a run over all series: leave out --only and --base")
         from many_models.runs.estimate import estimate as estimate_run
 
         output.print_estimate(estimate_run(None, spec, limit=limit, cutoff=cutoff, progress=_progress()))
@@ -141,7 +154,16 @@ def train(
             raise type(trouble)(trouble.message, _REACH) from trouble
     target = run_dir or default_directory(spec.name)
     with _stopped_kindly(target):
-        run = train_run(None, spec, run_dir=target, limit=limit, cutoff=cutoff, progress=_progress())
+        run = train_run(
+            None,
+            spec,
+            run_dir=target,
+            limit=limit,
+            cutoff=cutoff,
+            only=only,
+            base=base,
+            progress=_progress(),
+        )
     return _finish(run)
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from many_models.automl.rows import schemas
+from many_models.automl.rows import FOLDERS, schemas
 from many_models.bundle.container import unpack
 from many_models.bundle.store import Bundle, StoredModel
 from many_models.errors import DamagedError, InputError, Problem
@@ -26,7 +26,7 @@ from many_models.spec import ForecastSpec
 ROWS_OF_VERSION = "series"
 """The folder among the artifacts of a version that holds its rows, a file per folder of a run."""
 
-KEPT_FOLDERS = ("leaderboard", "forecasts", "totals", "backtest", "findings")
+KEPT_FOLDERS = tuple(name for name in FOLDERS if name not in ("models", "lineage", "results"))
 """What a version keeps beside its index and models; of `backtest` the ensemble's rows alone."""
 
 
@@ -81,14 +81,12 @@ class Base:
         """
         schema = schemas(self.layout, self.spec.forecast.quantiles)[folder]
         if folder in ("results", "lineage"):
-            return self.index.select(schema.names).cast(schema)
+            return as_schema(self.index, schema)
         if isinstance(self._rows, RunDirectory):
             table = self._rows.read(folder)
         else:
             table = _stored_table(self._rows(f"{ROWS_OF_VERSION}/{folder}.parquet"))
-        if table.schema.names != schema.names:
-            raise DamagedError(f"{self.uri}: the rows of {folder}/ do not have the columns of this version")
-        return _kept(folder, table.cast(schema))
+        return _kept(folder, as_schema(table, schema))
 
     def stored(self, content_ids: Iterable[str]) -> Iterator[StoredModel]:
         """The stored models with these names, each once."""
@@ -144,6 +142,23 @@ def _stored_table(path: Path) -> pa.Table:
         return pq.read_table(path, partitioning=None)
     except (pa.ArrowException, OSError) as trouble:
         raise DamagedError(f"{path} is not what was written: {trouble}") from trouble
+
+
+def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """The columns of a schema; one that an older version of this package did not write is empty."""
+    columns = [
+        table[field.name].cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)
+
+
+def inherited(rows: pa.Table, uri: str) -> pa.Table:
+    """Rows of an index or of `lineage/` that say where they were taken from."""
+    place = rows.column_names.index("inherited_from")
+    return rows.set_column(place, "inherited_from", pa.repeat(pa.scalar(uri, pa.string()), rows.num_rows))
 
 
 def rows_of_keys(table: pa.Table, keys: pa.Table) -> pa.Table:

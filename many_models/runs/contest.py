@@ -183,9 +183,9 @@ class _Judge:
         self._champion = champion
         self._challenger = challenger
         self._later = later
-        self._folds = {CHALLENGER: _FoldRows.of(challenger)}
+        self._folds = {CHALLENGER: FoldRows.of(challenger)}
         if later is None:
-            self._folds[CHAMPION] = _FoldRows.of(champion)
+            self._folds[CHAMPION] = FoldRows.of(champion)
 
     def verdict(self, key: SeriesKey, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Verdict:
         """Who serves a series that the challenger has."""
@@ -266,7 +266,7 @@ def _decided(basis: str, metric: str, champion: Realised, challenger: Realised) 
     )
 
 
-class _FoldRows:
+class FoldRows:
     """The ensemble's out-of-fold forecasts of a version, by series."""
 
     def __init__(self, base: Base, table: pa.Table, places: dict[bytes, list[int]]) -> None:
@@ -277,7 +277,7 @@ class _FoldRows:
         self._time = canonical_times(table[base.layout.time.name], base.layout)
 
     @classmethod
-    def of(cls, base: Base) -> _FoldRows:
+    def of(cls, base: Base) -> FoldRows:
         """The fold rows of a version."""
         table = base.table("backtest")
         return cls(base, table, dict(_runs(table, base.key_names)))

@@ -4,6 +4,7 @@
 
     journal/begin.json           written first: run id, source, cutoff, limit, configuration, given prior
     journal/groups.parquet       the groups of the run in key order, with their rows and series
+    journal/selection.json       with a base: what is trained, and what is taken over from it
     journal/plan.json            written when all is laid out: frequency and end of the panel
     journal/part-000001.parquet  per batch: its groups and the fingerprints of their data
     journal/resumed-001.json     per continuation: when, and how many series were finished by then
@@ -53,6 +54,8 @@ class Beginning:
         The resolved configuration as plain data.
     prior
         The prior that was handed over, as plain data; None is the package's, and the run's own pilot.
+    only, base
+        The words that say which series are trained, and the run or version that gives the others.
     """
 
     run_id: str
@@ -64,6 +67,8 @@ class Beginning:
     spec: dict[str, Any]
     spec_fingerprint: str
     prior: dict[str, Any] | None = None
+    only: list[str] | None = None
+    base: str | None = None
 
 
 @dataclass(frozen=True)
@@ -184,6 +189,16 @@ class Journal:
             for folder in FOLDERS:
                 shutil.rmtree(self.path / folder, ignore_errors=True)
         (self.path / CANCEL).unlink(missing_ok=True)
+
+    # -- what is taken over from another run --
+
+    def note_selection(self, summary: Mapping[str, Any]) -> None:
+        """Writes which series are trained and which are taken over."""
+        self._write("selection.json", summary)
+
+    def selection(self) -> dict[str, Any]:
+        """Which series are trained and which are taken over."""
+        return self._read("selection.json")
 
     # -- continuations and cancelling --
 

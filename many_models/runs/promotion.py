@@ -19,7 +19,16 @@ import pyarrow.parquet as pq
 from many_models.bundle.store import StoredModel, write_bundle
 from many_models.errors import InputError, LookupFailed, Problem
 from many_models.registry.store import Flavor, Record, Registry, Version
-from many_models.runs.base import KEPT_FOLDERS, Base, open_base, refuse_other_panel, rows_of_keys, write_rows
+from many_models.runs.base import (
+    KEPT_FOLDERS,
+    Base,
+    as_schema,
+    inherited,
+    open_base,
+    refuse_other_panel,
+    rows_of_keys,
+    write_rows,
+)
 from many_models.runs.contest import CHALLENGER, CHAMPION, Contest, contest
 from many_models.runs.directory import RunDirectory
 from many_models.runs.progress import Progress
@@ -246,12 +255,6 @@ class Part:
         return self.base.stored(name for name in self.index["content_id"].to_pylist() if name is not None)
 
 
-def inherited(rows: pa.Table, uri: str) -> pa.Table:
-    """Rows of an index or of `lineage/` that say where they were taken from."""
-    place = rows.column_names.index("inherited_from")
-    return rows.set_column(place, "inherited_from", pa.repeat(pa.scalar(uri, pa.string()), rows.num_rows))
-
-
 def _parts(found: Contest) -> tuple[Part, Part]:
     return (
         Part(found.challenger, frozenset(found.winners(CHALLENGER))),
@@ -263,6 +266,6 @@ def compose(found: Contest, folder: Path, run_id: str, composed_of: dict[str, in
     """Writes the bundle in which each series is served by the winner; a model of both is stored once."""
     parts = _parts(found)
     schema = found.challenger.index.schema
-    index = pa.concat_tables([part.index.select(schema.names).cast(schema) for part in parts])
+    index = pa.concat_tables([as_schema(part.index, schema) for part in parts])
     manifest = {**found.challenger.manifest, "run_id": run_id, "composed_of": composed_of}
     write_bundle(folder, index, (model for part in parts for model in part.models()), manifest)

@@ -127,6 +127,10 @@ class Run:
         """One row per series and finding: code, severity, state, count, message, action."""
         return self._frame("findings", key)
 
+    def lineage(self, **key: Any) -> pd.DataFrame:
+        """One row per series: the run and code that trained it, its data, and whence it was taken over."""
+        return self._frame("lineage", key)
+
     def mutations(self, data: Any = None, **key: Any) -> pd.DataFrame:
         """One row per value of `data` that preparation changed for this run: see `many_models.mutations`.
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -30,15 +31,19 @@ from many_models.panel.frequency import panel_frequency
 from many_models.panel.layout import Layout
 from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, without_columns
 from many_models.panel.preparation import PrepareSettings
+from many_models.runs.base import Base, open_base, refuse_other_panel
 from many_models.runs.directory import RunDirectory, default_directory, refuse_used
 from many_models.runs.events import events_of
 from many_models.runs.fingerprints import cancelling_job, marking_job, training_job
+from many_models.runs.inheritance import based_on, inherited_tables, select
 from many_models.runs.journal import Beginning, Done, Plan, sole_writer
 from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
 from many_models.runs.progress import Progress, silent
 from many_models.runs.run import Run
 from many_models.runs.tally import Tally
 from many_models.spec import ForecastSpec
+
+LOG = logging.getLogger("many_models.train")
 
 SAMPLE_GROUPS = 64
 """Groups that are looked at for the panel's usual frequency."""
@@ -93,6 +98,8 @@ def train(
     limit: int | None = None,
     cutoff: str | int | None = None,
     prior: Prior | None = None,
+    only: Sequence[str] | None = None,
+    base: str | Path | None = None,
     progress: Progress | None = None,
 ) -> Run:
     """The finished run: one forecaster per key, trained and written to a run directory.
@@ -114,6 +121,11 @@ def train(
     prior
         What is known across series; default is the prior that comes with the package, and what the
         run's pilot adds to it.
+    only
+        Train only series that are `failed`, `stale`, `changed`, `drifted` or `new` (several words: any of
+        them), and take over all others from `base`.
+    base
+        A run directory or a model URI.
     progress
         Told of every batch; default says nothing.
 
@@ -128,10 +140,15 @@ def train(
         raise TypeError("train(data, spec): spec is missing; make one with ForecastSpec.from_yaml(...)")
     target = default_directory(spec.name) if run_dir is None else Path(run_dir)
     refuse_used(target)
+    words, source = based_on(only, base, spec.registry.tracking_uri)
+    if source is not None and prior is None:
+        prior = Prior.from_dict(source.manifest["prior"])  # what was learned across series is used again
     engine = engine_for(spec.engine, data)
     try:
         resolved = _resolved(spec, engine, data)
         beginning = _beginning(data, resolved, limit, cutoff, prior)
+        if source is not None:
+            beginning = replace(beginning, only=list(words), base=source.uri)
         with sole_writer(target):
             refuse_used(target)
             directory = RunDirectory.begin(target, resolved, beginning)
@@ -197,6 +214,9 @@ def carry_on(
     limit, cutoff = beginning.limit, beginning.cutoff
     opened = open_source(engine, data, spec, directory.path, limit, cutoff)
     try:
+        base = None if beginning.base is None else open_base(beginning.base, spec.registry.tracking_uri)
+        if base is not None:
+            refuse_other_panel(base, trimmed(opened.layout), spec, "--base")
         given = None if beginning.prior is None else Prior.from_dict(beginning.prior)
         task = train_task(opened, spec, given or shipped_prior(), cutoff)
         task = replace(task, run_id=beginning.run_id)
@@ -216,18 +236,49 @@ def carry_on(
             plan = Plan(opened.frequency, task.panel_end)
             groups = opened.panel.groups.iloc[opened.groups]
             directory.lay_out(spec, trimmed(opened.layout), task.prior, plan, groups)
+        goes_on = bool(journal.times_resumed() or done.batch)
+        if base is not None and not done.batch:
+            _inherit(opened, task, directory, beginning, base, data, progress, started)
+            done = journal.done()
         tally = _tally_of(directory, spec)
         kept = tally.series
-        if journal.times_resumed() or done.batch:
+        if goes_on:
             journal.note_resumed(kept)
         refitted = _run_groups(opened, task, directory, done, tally, progress, started - done.seconds)
     finally:
         opened.panel.close()
     _balance(tally, opened.series)
     summary = _summary(tally, opened, task, engine, started - done.seconds, cutoff, limit)
+    if base is not None:
+        summary["only"] = journal.selection()
     if journal.times_resumed():
         summary["resumed"] = {"times": journal.times_resumed(), "kept": kept, "refitted": refitted}
     directory.write_summary(summary)
+
+
+def _inherit(
+    opened: Opened,
+    task: TrainTask,
+    directory: RunDirectory,
+    beginning: Beginning,
+    base: Base,
+    data: Any,
+    progress: Progress,
+    started: float,
+) -> None:
+    """Writes, as the first batch, the series that are not trained: the rows of the base."""
+    words = beginning.only or []
+    source = beginning.path if data is None else data
+    chosen = select(
+        opened.panel, opened.groups, opened.frequency, task, base, words, source, beginning.cutoff, progress
+    )
+    directory.journal.note_selection(chosen.summary(words, base.uri))
+    if chosen.gone and beginning.limit is None:
+        LOG.warning("%d series of %s are not in the table, and not in this run", chosen.gone, base.uri)
+    tables = inherited_tables(chosen, base, task)
+    if tables:
+        marks = {group: chosen.marks[group] for group in (*chosen.inherited, *chosen.left_out)}
+        directory.append(1, tables, marks, time.perf_counter() - started)
 
 
 def _tally_of(directory: RunDirectory, spec: ForecastSpec) -> Tally:
