@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from many_models.automl.rows import FOLDERS, schemas
+from many_models.automl.shared import POOLED_KIND, POOLED_VERSION, shared_names
 from many_models.bundle.container import unpack
 from many_models.bundle.store import Bundle, StoredModel
 from many_models.errors import DamagedError, InputError, Problem
@@ -88,11 +89,18 @@ class Base:
             table = _stored_table(self._rows(f"{ROWS_OF_VERSION}/{folder}.parquet"))
         return _kept(folder, as_schema(table, schema))
 
-    def stored(self, content_ids: Iterable[str]) -> Iterator[StoredModel]:
-        """The stored models with these names, each once."""
+    def stored(self, content_ids: Iterable[str], pooled: set[str] | None = None) -> Iterator[StoredModel]:
+        """The stored models with these names, each once; adds to `pooled` what they refer to."""
         for name, state in self.models.stored_states(content_ids):
             document = unpack(state)
+            if pooled is not None:
+                pooled.update(shared_names(document))
             yield name, str(document.get("kind")), int(document.get("format_version", 1)), state
+
+    def pooled(self, names: Iterable[str]) -> Iterator[StoredModel]:
+        """The stored pooled models with these names."""
+        for name in sorted(names):
+            yield name, POOLED_KIND, POOLED_VERSION, self.models.shared_state(name)
 
 
 def open_base(uri: str | Path, tracking_uri: str | None = None) -> Base:

@@ -362,7 +362,10 @@ def inherited_tables(selection: Selection, base: Base, task: TrainTask) -> dict[
         schema = task.schemas[folder]
         if folder == "models":
             names = [name for name in index["content_id"].to_pylist() if name is not None]
-            rows = list(zip(*base.stored(names), strict=True)) or [(), (), (), ()]
+            referred: set[str] = set()
+            stored = list(base.stored(names, referred))
+            stored += base.pooled(referred)
+            rows = list(zip(*stored, strict=True)) or [(), (), (), ()]
             table = pa.table([pa.array(c, f.type) for c, f in zip(rows, schema, strict=True)], schema=schema)
         elif folder in ("results", "lineage"):
             table = as_schema(inherited(index, base.uri) if folder == "lineage" else index, schema)

@@ -248,6 +248,10 @@ class ModelSet:
         """The stored bytes of models with their names, each once, one after the other."""
         return self._store.models(content_ids)
 
+    def shared_state(self, content_id: str) -> bytes:
+        """The stored bytes of a pooled model."""
+        return self._store.shared(content_id)
+
     def _load(self, content_id: str) -> SeriesModel:
         return load_series_model(unpack(self._store.model(content_id)), self.pooled)
 

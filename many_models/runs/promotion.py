@@ -6,7 +6,7 @@ import json
 import logging
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -234,10 +234,17 @@ def _registered(
 
 @dataclass(frozen=True)
 class Part:
-    """The series that one version gives to another."""
+    """The series that one version gives to another.
+
+    Attributes
+    ----------
+    referred
+        The pooled models that the models given so far refer to.
+    """
 
     base: Base
     digests: frozenset[bytes]
+    referred: set[str] = field(default_factory=set)
 
     @cached_property
     def index(self) -> pa.Table:
@@ -252,7 +259,12 @@ class Part:
 
     def models(self) -> Iterator[StoredModel]:
         """Their models."""
-        return self.base.stored(name for name in self.index["content_id"].to_pylist() if name is not None)
+        names = (name for name in self.index["content_id"].to_pylist() if name is not None)
+        return self.base.stored(names, self.referred)
+
+    def pooled(self) -> Iterator[StoredModel]:
+        """The pooled models that those refer to, once they were all given."""
+        return self.base.pooled(self.referred)
 
 
 def _parts(found: Contest) -> tuple[Part, Part]:
@@ -268,4 +280,6 @@ def compose(found: Contest, folder: Path, run_id: str, composed_of: dict[str, in
     schema = found.challenger.index.schema
     index = pa.concat_tables([as_schema(part.index, schema) for part in parts])
     manifest = {**found.challenger.manifest, "run_id": run_id, "composed_of": composed_of}
-    write_bundle(folder, index, (model for part in parts for model in part.models()), manifest)
+    models = (model for part in parts for model in part.models())
+    pooled = (model for part in parts for model in part.pooled())
+    write_bundle(folder, index, models, manifest, pooled)
