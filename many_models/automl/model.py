@@ -18,6 +18,7 @@ import numpy.typing as npt
 from many_models.automl.combination import Combine, combined
 from many_models.automl.evaluation import believable, check_forecast, fit_fallback, predict_candidate
 from many_models.automl.intervals import bounded, recency_scale, step_quantiles, whole
+from many_models.automl.paths import at_scores, normals
 from many_models.automl.shared import PooledModels, shared_names
 from many_models.errors import DamagedError, LearnerError, LookupFailed
 from many_models.learners.base import Candidate, FitContext, FittedModel, State
@@ -175,6 +176,27 @@ class SeriesModel:
         size = self.bands.standby_scale if standby else self.bands.scale
         spread = self.bands.at(lead, self.bands.totals)[0] * size
         return self._within(mean[:steps].sum() + spread, mean[:steps].size)
+
+    def simulate(self, future: Future, paths: int, seed: int, closed: Bools | None = None) -> Floats:
+        """Simulated futures [N, H] of the stamps in `future`, as its forecast and its totals are spread.
+
+        Raises
+        ------
+        LearnerError
+            NO_SPREAD, where the model knows no quantile but the median.
+        """
+        if len(self.levels) < 2:
+            raise LearnerError("NO_SPREAD", "forecast.quantiles names the median alone")
+        answer = self.forecast(future, closed).forecast
+        steps = self.steps(future.ordinals)
+        leads = np.arange(1, int(steps.max(initial=0)) + 1, dtype=np.float64) + self.gap
+        step, total = (
+            table[:, -1] - table[:, 0]
+            for table in (self.bands.at(leads, self.bands.steps), self.bands.at(leads, self.bands.totals))
+        )
+        scores = normals(step, total, paths, seed)[np.maximum(steps, 1) - 1]
+        values = self._within(at_scores(scores, answer.quantiles, self.levels).T, 1)
+        return values if closed is None else np.where(closed, 0.0, values)
 
     def _within(self, quantiles: Floats, count: int) -> Floats:
         """Quantiles of a sum over `count` steps, within its bounds, and whole where the target is."""

@@ -233,6 +233,9 @@ def forecast(
         list[str] | None,
         typer.Option(help="Only series with COL=VALUE; may be repeated.", metavar="COL=VALUE"),
     ] = None,
+    paths: Annotated[
+        int | None, typer.Option(help="Write so many simulated futures of each series in place of quantiles.")
+    ] = None,
 ) -> int:
     """Forecast the next steps of each series, or exactly the rows asked for."""
     from many_models.cli import output
@@ -241,14 +244,15 @@ def forecast(
 
     refuse_ending(out)
     models = open_models(model)
-    frame = models.forecast(
-        history=None if data is None else read_table(data),
-        future=None if future is None else read_table(future),
-        horizon=horizon,
-        where=models.parse_key(key or []),
-    )
+    history = None if data is None else read_table(data)
+    rows = None if future is None else read_table(future)
+    where = models.parse_key(key or [])
+    if paths is None:
+        frame = models.forecast(history, rows, horizon, where)
+    else:
+        frame = models.simulate(paths, history, rows, horizon, where)
     write_table(frame, out)
-    missing = int(frame["mean"].isna().sum())
+    missing = int(frame["mean" if paths is None else "value"].isna().sum())
     note = f", {missing} without a forecast (see reason)" if missing else ""
     output.message(f"{len(frame)} rows{note}")
     output.line(str(out))

@@ -134,6 +134,25 @@ class SeriesForecaster:
         )
         return answer
 
+    def simulate(
+        self,
+        paths: int = 100,
+        horizon: int | None = None,
+        future: Any = None,
+        history: Any = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Simulated futures of this key; see `ModelSet.simulate`. Key columns may be left out."""
+        values = self.key.as_dict()
+        return self._models.simulate(
+            paths,
+            history=_with_key(history, values),
+            future=_with_key(future, values),
+            horizon=horizon,
+            where=values,
+            seed=seed,
+        )
+
     def __repr__(self) -> str:
         return f"SeriesForecaster({self.key.canonical}, {self._row.get('learner')})"
 
@@ -227,6 +246,31 @@ class ModelSet:
 
             return forecast_on_spark(self, history, future, horizon, where)
         return Scorer(self).forecast(history, future, horizon, where)
+
+    def simulate(
+        self,
+        paths: int = 100,
+        history: Any = None,
+        future: Any = None,
+        horizon: int | None = None,
+        where: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> pd.DataFrame:
+        """Simulated futures of many keys: one row per series, step and path.
+
+        Each step is spread as its quantiles say, and sums over the first steps as lead-time totals are:
+        so what is counted along a path (a total, a maximum, the first day below zero) is spread rightly too.
+
+        Parameters
+        ----------
+        paths
+            How many futures of each series.
+        history, future, horizon, where
+            As for `forecast`; pandas tables, paths or None.
+        seed
+            Default: the configuration's. The same seed gives the same paths.
+        """
+        return Scorer(self, paths, seed).paths(history, future, horizon, where)
 
     def index(self, columns: list[str] | None = None) -> pa.Table:
         """The index, one row per series."""

@@ -21,7 +21,7 @@ from many_models.panel.context import with_context
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import PrepareSettings, future_rows, prepare
-from many_models.panel.series import Bools, Future
+from many_models.panel.series import Bools, Floats, Future
 from many_models.runs.tables import Rows, rows_of
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ class Answers:
         cutoff: int | None = None,
         steps: Ints | None = None,
         forecast: SeriesForecast | None = None,
+        paths: Floats | None = None,
     ) -> None:
-        """Adds rows of one key; without a forecast they are empty and say why."""
+        """Adds rows of one key; without a forecast they are empty and say why. `paths` are [N, H]."""
         rows = len(places)
         empty = np.full(rows, np.nan)
         quantiles = np.full((rows, len(self.levels)), np.nan)
@@ -77,6 +78,7 @@ class Answers:
             "learner": list(learner),
             "status": list(status),
             "reason": list(reason),
+            "paths": paths,
         }
         self.parts.append((key, part))
 
@@ -89,6 +91,34 @@ class Answers:
             return table
         places = np.concatenate([part["place"] for _, part in self.parts])
         return table.take(pa.array(np.argsort(places, kind="stable")))
+
+    def path_table(self, paths: int) -> pa.Table:
+        """A row per path of each row: key, cutoff, time, step, number of the path, value, and who made it."""
+        table = self.table()
+        told = [self._values(part, paths) for _, part in self.parts]
+        places = [part["place"] for _, part in self.parts]
+        values = np.concatenate(told) if told else np.empty((0, paths))
+        if places:
+            values = values[np.argsort(np.concatenate(places), kind="stable")]
+        rows = table.num_rows
+        kept = [*(k.name for k in self.layout.keys), "cutoff", self.layout.time.name, "step"]
+        every = table.take(pa.array(np.tile(np.arange(rows), paths)))
+        number = pa.array(np.repeat(np.arange(1, paths + 1), rows), pa.int64())
+        value = pa.array(values.T.ravel(), pa.float64(), from_pandas=True)
+        return (
+            every.select(kept)
+            .append_column("path", number)
+            .append_column("value", value)
+            .append_column("learner", every["learner"])
+            .append_column("status", every["status"])
+            .append_column("reason", every["reason"])
+        )
+
+    @staticmethod
+    def _values(part: Mapping[str, Any], paths: int) -> Floats:
+        """The paths of a part's rows [H, N]; NaN where it has none."""
+        found = part["paths"]
+        return np.full((len(part["place"]), paths), np.nan) if found is None else np.asarray(found.T)
 
     def _batch(self, key: SeriesKey, part: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
         rows = len(part["place"])
@@ -115,8 +145,9 @@ class Answers:
 class Scorer:
     """Forecasts with a set of models: history moves states, future rows are answered one by one."""
 
-    def __init__(self, models: ModelSet) -> None:
+    def __init__(self, models: ModelSet, paths: int = 0, seed: int | None = None) -> None:
         self._models = models
+        self._paths, self._seed = paths, seed
         self._layout = models.layout
         self._names = tuple(k.name for k in models.layout.keys)
         self._revised = 0
@@ -132,6 +163,26 @@ class Scorer:
         self, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
     ) -> pa.Table:
         """See `ModelSet.forecast`; as an Arrow table."""
+        return self._answers(history, future, horizon, where).table()
+
+    def paths(
+        self, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
+    ) -> pd.DataFrame:
+        """See `ModelSet.simulate`."""
+        if self._paths < 1:
+            raise DataError(Problem("paths", str(self._paths), "1 or more", "say how many paths are wanted"))
+        if len(self._models.spec.forecast.quantiles) < 2:
+            found = "the median alone: nothing is known of how values are spread"
+            raise DataError(
+                Problem("forecast.quantiles", found, "two or more", "train with more quantiles")
+            )
+        answers = self._answers(history, future, horizon, where)
+        frame: pd.DataFrame = answers.path_table(self._paths).to_pandas()
+        return frame
+
+    def _answers(
+        self, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
+    ) -> Answers:
         where = self.checked(horizon, where)
         newer = {} if history is None else self._by_key(self._canonical(rows_of(history), True), where)
         asked = None if future is None else self._by_key(self._canonical(rows_of(future), False), where)
@@ -148,7 +199,15 @@ class Scorer:
                 "states moved, parameters stayed",
                 self._revised,
             )
-        return answers.table()
+        return answers
+
+    def _simulated(
+        self, model: SeriesModel, key: SeriesKey, future: Future, closed: Bools | None
+    ) -> Floats | None:
+        if not self._paths:
+            return None
+        seed = self._models.spec.seed if self._seed is None else self._seed
+        return model.simulate(future, self._paths, key.seed(seed), closed)
 
     def _nothing_matches(self, where: Mapping[str, Any], asked: bool) -> Problem:
         shown = ", ".join(f"{name}={value}" for name, value in where.items())
@@ -274,7 +333,8 @@ class Scorer:
         grid = model.history.grid
         ordinals = model.history.end + model.gap + np.arange(1, horizon + 1, dtype=np.int64)
         empty = np.full((horizon, model.history.known_x.shape[1]), np.nan)
-        answer = model.forecast(Future(grid, ordinals, empty))
+        future = Future(grid, ordinals, empty)
+        answer = model.forecast(future)
         answers.add(
             key,
             place + np.arange(horizon),
@@ -285,6 +345,7 @@ class Scorer:
             int(grid.stamps(model.history.end)),
             model.steps(ordinals),
             answer,
+            self._simulated(model, key, future, None),
         )
 
     def _asked_rows(self, answers: Answers, key: SeriesKey, model: SeriesModel, asked: Asked) -> None:
@@ -299,7 +360,8 @@ class Scorer:
             answers.add(key, asked.places[bad], t[bad], none, none, [rows.reason[i] for i in bad], cutoff)
         if not good.size:
             return
-        answer = model.forecast(future, _flags(asked.frame.take(good), "closed"))
+        closed = _flags(asked.frame.take(good), "closed")
+        answer = model.forecast(future, closed)
         answers.add(
             key,
             asked.places[good],
@@ -310,6 +372,7 @@ class Scorer:
             cutoff,
             model.steps(future.ordinals),
             answer,
+            self._simulated(model, key, future, closed),
         )
 
 

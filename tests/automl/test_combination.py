@@ -178,3 +178,12 @@ def test_a_vote_weighs_the_best_five_by_their_errors():
     weights = candidate_weights(errors, list("abcdefgh"), {}, 24, "vote")
     expected = np.array([1 / (k + 1) for k in range(5)] + [0.0] * 3)
     np.testing.assert_allclose(weights, expected / expected.sum())
+
+
+@pytest.mark.parametrize("count", [2, 5, 9, 20])
+def test_fewer_steps_are_the_first_of_more_bit_for_bit(count):
+    rng = np.random.default_rng(count)
+    forecasts, weights = rng.normal(50, 9, (count, 13)), rng.dirichlet(np.ones(count))
+    whole = combined(forecasts, weights)
+    for steps in range(1, 13):
+        np.testing.assert_array_equal(combined(forecasts[:, :steps].copy(), weights), whole[:steps])
