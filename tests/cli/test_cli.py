@@ -449,6 +449,15 @@ def test_forecast_of_all_series_goes_to_the_file(run, trained):
     assert (frame.loc[stood_by, "reason"] == "FUTURE_COVARIATES_MISSING").all()
 
 
+def test_forecast_writes_simulated_paths_where_they_are_asked_for(run, trained):
+    told = run("forecast", "first", "--out", "paths.csv", "--paths", 3)
+    assert told.code == 0, told.err
+    drawn = pd.read_csv("paths.csv")
+    assert len(drawn) == 16 * 3
+    assert drawn.groupby(["shop", "item", "step"])["path"].apply(sorted).map(lambda p: p == [1, 2, 3]).all()
+    assert drawn["value"].notna().all()
+
+
 def test_forecast_of_a_plan_has_its_rows_in_its_order(run, trained):
     told = run("forecast", "first", "--future", "plan.csv", "--out", "planned.csv", "--horizon", 2)
     assert told.code == 0, told.err
