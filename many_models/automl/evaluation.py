@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from many_models.automl.intervals import recency_scale
+from many_models.automl.shared import GivenModel
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, FitContext, FittedModel
 from many_models.learners.table import learner
@@ -56,6 +57,8 @@ class Trial:
         Folds where the fallback stands in.
     error_code
         Of its last failure, or None.
+    pooled, given
+        Whether the series' group fitted it, and the model that it gave the series; None where it failed.
     """
 
     candidate: Candidate
@@ -65,6 +68,8 @@ class Trial:
     fit_seconds: float
     predict_seconds: float
     error_code: str | None
+    pooled: bool = False
+    given: GivenModel | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +184,7 @@ def run_trial(candidate: Candidate, folds: Folds, context: FitContext, race: Rac
 def fit_candidate(candidate: Candidate, series: Series, context: FitContext) -> FittedModel:
     """The candidate fitted on `series`; whatever a library raises comes as a LearnerError."""
     past = series if candidate.uses_known else series.without_known()
-    with _guarded(candidate.learner):
+    with edge(candidate.learner):
         return learner(candidate.learner).fit(past, candidate.parameters, context)
 
 
@@ -187,7 +192,7 @@ def predict_candidate(
     candidate: Candidate, fitted: FittedModel, future: Future, limits: tuple[float, float]
 ) -> Forecast:
     """The forecast of a fitted candidate; one that is not finite or outside of `limits` is a LearnerError."""
-    with _guarded(candidate.learner):
+    with edge(candidate.learner):
         forecast = fitted.predict(future if candidate.uses_known else future.without_known())
     check_forecast(forecast, limits)
     return forecast
@@ -217,7 +222,7 @@ def believable(y: Floats) -> tuple[float, float]:
 
 
 @contextmanager
-def _guarded(name: str) -> Iterator[None]:
+def edge(name: str) -> Iterator[None]:
     """Warnings of the libraries below stay here, and their exceptions become LearnerErrors."""
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):

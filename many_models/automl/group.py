@@ -19,6 +19,7 @@ from many_models import __version__
 from many_models.automl.evaluation import LEFT_OUT, Trial
 from many_models.automl.held_out import Tested, before_test, tested
 from many_models.automl.model import FORMAT_VERSION, KIND, SeriesModel
+from many_models.automl.pooled import Pooled, PooledTrial
 from many_models.automl.prior import SPARSE_KIND
 from many_models.automl.rows import GroupRows, quantile_column
 from many_models.automl.scores import scores_of
@@ -79,15 +80,20 @@ class TroubleLike(Protocol):
         """How long it ran."""
 
 
-def train_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
-    """The rows of one group as bytes: every series trained, every trouble of one series a row."""
+def train_group(frame: pd.DataFrame, task: TrainTask, attachment: bytes | None = None) -> bytes:
+    """The rows of one group as bytes: every series trained, every trouble of one series a row.
+
+    `attachment` is what the stage `pool` says of the one series in `frame`.
+    """
     deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
     rows = GroupRows(task.layout, task.schemas)
-    shared = _shared(frame, task)
+    pooled = None if attachment is None else Pooled.from_bytes(attachment)
+    shared = _shared(frame, task) if pooled is None else (*task.findings, *pooled.findings)
+    trials = () if pooled is None else pooled.trials
     for key, part in series_of(frame, task.layout):
         started, folds = time.perf_counter(), 0
         try:
-            folds = _train_one(part, key, task, deadline, rows, shared, started)
+            folds = _train_one(part, key, task, deadline, rows, shared, started, trials)
         except Exception as trouble:
             # The edge of one series: whatever went wrong is this series' row, and the others go on.
             rows.drop(key.values)
@@ -180,6 +186,7 @@ def _train_one(
     rows: GroupRows,
     shared: tuple[Finding, ...],
     started: float,
+    pooled: tuple[PooledTrial, ...],
 ) -> int:
     """How many folds the choice was made on; all rows of a series are added."""
     prepared = prepare(frame, key, task.layout, task.prepare_settings)
@@ -193,7 +200,7 @@ def _train_one(
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "TOO_SHORT", "", time.perf_counter() - started, prepared)
         return 0
-    trained, context = _held_out(frame, prepared, key, task, at, deadline, rows, findings)
+    trained, context = _held_out(frame, prepared, key, task, at, deadline, rows, findings, pooled)
     _add_findings(rows, key, [*findings, *_not_carried(prepared, context), *trained.findings])
     _add_trained(rows, key, task, prepared, trained, context, started)
     return 0 if trained.folds is None else len(trained.folds.cutoffs)
@@ -208,6 +215,7 @@ def _held_out(
     deadline: Deadline,
     rows: GroupRows,
     findings: list[Finding],
+    pooled: tuple[PooledTrial, ...],
 ) -> tuple[Trained, FitContext]:
     """The model of a prepared series; with a held-out test, what was chosen without its end.
 
@@ -219,7 +227,7 @@ def _held_out(
     if before is None or is_short(before, earlier, task.spec):
         if hidden:
             findings.append(finding("TEST_LEFT_OUT", hidden))
-        return _trained(prepared, key, task, at, deadline)
+        return _trained(prepared, key, task, at, deadline, pooled)
     trained, context = _trained(before, key, task, earlier, deadline)
     for part in tested(frame, key, task, prepared, before, trained.model, context):
         _add_test(rows, key, task, prepared, before, context, part)
@@ -245,7 +253,12 @@ def _not_carried(prepared: Prepared, context: FitContext) -> list[Finding]:
 
 
 def _trained(
-    prepared: Prepared, key: SeriesKey, task: TrainTask, at: tuple[int, ...], deadline: Deadline
+    prepared: Prepared,
+    key: SeriesKey,
+    task: TrainTask,
+    at: tuple[int, ...],
+    deadline: Deadline,
+    pooled: tuple[PooledTrial, ...] = (),
 ) -> tuple[Trained, FitContext]:
     """The model of a prepared series with at least one observation, folds at the cutoffs `at`."""
     spec = task.spec
@@ -255,7 +268,7 @@ def _trained(
     if (prepared.n_obs < SHORTEST and not prepared.padded) or too_short:
         series = prepared.train(prepared.length)
         return train_fallback(series, context, plan, prior, bounds, "FALLBACK", "TOO_SHORT"), context
-    trained = train_series(prepared, prepared.length, at, context, plan, prior, bounds, deadline)
+    trained = train_series(prepared, prepared.length, at, context, plan, prior, bounds, deadline, pooled)
     return trained, context
 
 

@@ -8,12 +8,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
+import numpy as np
+import numpy.typing as npt
+
 from many_models.bundle.container import content_id, pack, unpack
-from many_models.errors import DamagedError, LookupFailed
-from many_models.learners.base import State
+from many_models.errors import DamagedError, LearnerError, LookupFailed
+from many_models.learners.base import Parameters, State
 from many_models.learners.pooled import PooledModel
+from many_models.panel.series import Floats, Forecast, Future, Series
+
+Ints = npt.NDArray[np.int64]
 
 POOLED_KIND = "pooled_model"
 POOLED_VERSION = 1
@@ -77,3 +84,53 @@ def shared_names(state: Mapping[str, Any]) -> tuple[str, ...]:
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise DamagedError(f"a stored model refers to a pooled model by {str(name)[:100]!r}")
     return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True)
+class GivenModel:
+    """A pooled model as it serves one series, known by what it said of the next horizon.
+
+    Where a series is trained the pooled model itself is not at hand, and need not be: all that is
+    asked there is the forecast of the horizon after everything, which was computed in stage `pool`.
+
+    Attributes
+    ----------
+    shared
+        Name of the pooled model.
+    own
+        What is the series' own in it.
+    ordinals : [H], mean, median : [H]
+        The forecast; NaN where known covariates were missing.
+    """
+
+    shared: str
+    parameters: Parameters
+    tail: int
+    own: State
+    ordinals: Ints
+    mean: Floats
+    median: Floats
+
+    def predict(self, future: Future) -> Forecast:
+        """The forecast for these stamps, as far as it was computed.
+
+        Raises
+        ------
+        LearnerError
+            For others.
+        """
+        places = np.searchsorted(self.ordinals, future.ordinals)
+        inside = places < len(self.ordinals)
+        if not inside.all() or (self.ordinals[places] != future.ordinals).any():
+            raise LearnerError("NOT_GIVEN", "a pooled forecast of other stamps than the next horizon")
+        return Forecast.point(self.mean[places], self.median[places])
+
+    def update(self, series: Series) -> GivenModel:
+        """The same, at the same cutoff."""
+        if series.end >= self.ordinals[0]:
+            raise LearnerError("NOT_GIVEN", "a pooled forecast after another cutoff")
+        return self
+
+    def state(self) -> State:
+        """What is the series' own."""
+        return {"own": self.own}

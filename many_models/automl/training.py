@@ -26,11 +26,12 @@ from many_models.automl.evaluation import (
 from many_models.automl.intervals import bounded, earlier_sums, error_factor, recency_scale, step_quantiles
 from many_models.automl.measures import measures
 from many_models.automl.model import Bands, Member, SeriesModel
+from many_models.automl.pooled import PooledTrial
 from many_models.automl.prior import KindPrior
 from many_models.automl.scores import Scores, fold_errors, naive_errors, score, score_trials, scores_of
 from many_models.automl.search import Exit, search
 from many_models.errors import LearnerError
-from many_models.learners.base import Candidate, Deadline, FitContext
+from many_models.learners.base import Candidate, Deadline, FitContext, FittedModel
 from many_models.metrics import METRICS
 from many_models.metrics.totals import TOTALLED
 from many_models.panel.findings import Finding, finding
@@ -168,6 +169,7 @@ def train_series(
     prior: KindPrior,
     bounds: Bounds,
     deadline: Deadline,
+    pooled: Sequence[PooledTrial] = (),
 ) -> Trained:
     """The model of one series and how it was chosen.
 
@@ -183,12 +185,15 @@ def train_series(
         Season and seed; the run's settings; what other series taught; the range of forecasts.
     deadline
         Candidates that have not been tried by then are left out, and counted.
+    pooled
+        What the candidates of its group did on the same folds.
     """
     series = observations.train(length)
     candidates = series_candidates(series, context, plan.learners, plan.learners_named)
     folds = make_folds(observations, cutoffs, context)
     timed = replace(context, deadline=deadline)
-    trials = search(candidates, folds, timed, plan.metric, plan.exit)
+    own = search(candidates, folds, timed, plan.metric, plan.exit)
+    trials = (*own, *(one.trial(folds) for one in pooled))
     every = score_trials(trials, folds, context, plan.metric)
     usable = [t for t in trials if not cutoffs or not t.failed.all()]
     if not usable:
@@ -285,11 +290,12 @@ def _refit(
         if weight == 0 and standby == 0:
             continue
         try:
-            fitted = fit_candidate(trial.candidate, series, context)
+            fitted = _fitted(trial, series, context)
             known = not trial.candidate.uses_known or bool(np.isfinite(future.known_x).all())
             if known:
                 predict_candidate(trial.candidate, fitted, future, limits)
-            members.append(Member(trial.candidate, float(weight), float(standby), fitted))
+            shared = None if trial.given is None else trial.given.shared
+            members.append(Member(trial.candidate, float(weight), float(standby), fitted, shared))
         except LearnerError:
             dropped.append(trial.candidate.name)
     members = _renormalised(members)
@@ -311,6 +317,15 @@ def _refit(
         trained = train_fallback(series, context, plan, prior, bounds, "FALLBACK", "ABSURD_FORECAST")
         return trained.model, dropped
     return model, dropped
+
+
+def _fitted(trial: Trial, series: Series, context: FitContext) -> FittedModel:
+    """The candidate fitted on everything: here, or by the group of the series."""
+    if trial.given is not None:
+        return trial.given
+    if trial.pooled:
+        raise LearnerError("NOT_GIVEN", "the group could not fit it on everything")
+    return fit_candidate(trial.candidate, series, context)
 
 
 def _renormalised(members: Sequence[Member]) -> list[Member]:

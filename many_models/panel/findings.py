@@ -401,6 +401,24 @@ CODES: dict[str, Code] = {
         "{count} values carry no seasonal difference: the regressions take the first difference",
         "a seasonal difference needs a season, and two of it beside gap and horizon",
     ),
+    "NOT_POOLED": Code(
+        "info",
+        "alerted",
+        "the series has no part in the models that its group shares",
+        "its own learners serve it; give it a group of its own, or more history",
+    ),
+    "POOL_FAILED": Code(
+        "warning",
+        "alerted",
+        "the learners that the group shares could not be fitted; the series' own learners serve",
+        "see the message; smaller groups need less time and memory",
+    ),
+    "GROUP_SAMPLED": Code(
+        "info",
+        "done",
+        "the models that the group shares are fitted on {count} of its series; they forecast all",
+        "smaller groups are fitted on all of their series",
+    ),
     "BEYOND_HORIZON": Code(
         "info", "alerted", "{count} steps lie beyond the trained horizon: their intervals are wider", ""
     ),

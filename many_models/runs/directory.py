@@ -23,7 +23,7 @@ from many_models.automl.prior import Prior
 from many_models.automl.rows import FOLDERS, schemas
 from many_models.errors import DamagedError, DataError, LookupFailed, Problem, StorageError
 from many_models.panel.layout import Layout
-from many_models.runs.journal import Beginning, Journal, Plan
+from many_models.runs.journal import TRAIN, Beginning, Journal, Plan
 from many_models.spec import ForecastSpec
 
 RUNS = "runs"
@@ -115,7 +115,12 @@ class RunDirectory:
         return directory
 
     def append(
-        self, batch: int, tables: Mapping[str, Sequence[pa.Table]], marks: Mapping[int, bytes], seconds: float
+        self,
+        batch: int,
+        tables: Mapping[str, Sequence[pa.Table]],
+        marks: Mapping[int, bytes],
+        seconds: float,
+        stage: str = TRAIN,
     ) -> None:
         """Adds one batch: its groups with the fingerprints of their data, a file per folder, `results` last.
 
@@ -124,7 +129,7 @@ class RunDirectory:
         StorageError
             When the disk refuses; what was finished before stays.
         """
-        self.journal.note(batch, marks, seconds)
+        self.journal.note(batch, marks, seconds, stage)
         for folder in FOLDERS:
             parts = tables.get(folder)
             if parts:
@@ -224,6 +229,11 @@ class RunDirectory:
         except ValueError as trouble:
             raise DamagedError(f"{file} is not what was written: {trouble}") from trouble
         return document
+
+
+def cancelled_message(path: Path) -> str:
+    """What is said where a run was stopped and can go on."""
+    return f"cancelled; finished series are kept\nto continue: many-models resume {path}"
 
 
 def _unwritable(path: str | Path, trouble: OSError) -> StorageError:

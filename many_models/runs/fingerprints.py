@@ -16,9 +16,9 @@ from many_models.engines.base import GroupJob, Trouble
 from many_models.panel.fingerprint import fingerprint
 
 
-def train_marked(frame: pd.DataFrame, task: TrainTask) -> bytes:
+def train_marked(frame: pd.DataFrame, task: TrainTask, attachment: bytes | None = None) -> bytes:
     """The fingerprint of a group's frame, and the rows of `train_group`."""
-    return fingerprint(frame) + train_group(frame, task)
+    return fingerprint(frame) + train_group(frame, task, attachment)
 
 
 def fall_back_marked(frame: pd.DataFrame, task: TrainTask, trouble: Trouble) -> bytes:

@@ -7,6 +7,7 @@
     journal/selection.json       with a base: what is trained, and what is taken over from it
     journal/plan.json            written when all is laid out: frequency and end of the panel
     journal/part-000001.parquet  per batch: its groups and the fingerprints of their data
+    journal/pooled-000001.arrow  per batch of the stage `pool`: what it said of each series
     journal/resumed-001.json     per continuation: when, and how many series were finished by then
     cancel                       put there by a person: the run stops after the batch under way
 
@@ -23,7 +24,7 @@ import socket
 import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,17 @@ from many_models.errors import DamagedError, InputError, LookupFailed, Problem, 
 
 JOURNAL, CANCEL, LOCK = "journal", "cancel", ".many-models.lock"
 
-_PARTS = pa.schema([("group", pa.int32()), ("fingerprint", pa.binary()), ("seconds", pa.float64())])
+TRAIN, POOL = "train", "pool"
+"""The stages of a run: series are trained; before, groups of several series learn together."""
+
+_PARTS = pa.schema(
+    [
+        ("group", pa.int32()),
+        ("fingerprint", pa.binary()),
+        ("seconds", pa.float64()),
+        ("stage", pa.string()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -81,11 +92,15 @@ class Plan:
 
 @dataclass(frozen=True)
 class Done:
-    """What is finished: the fingerprint by group, the seconds it took, and the last batch's number."""
+    """What is finished: the fingerprint by group, the seconds it took, and the last batch's number.
+
+    `pools` are the fingerprints of the groups that finished the stage `pool`.
+    """
 
     marks: Mapping[int, bytes]
     seconds: float = 0.0
     batch: int = 0
+    pools: Mapping[int, bytes] = field(default_factory=dict)
 
 
 class Journal:
@@ -145,23 +160,51 @@ class Journal:
 
     # -- batches --
 
-    def note(self, batch: int, marks: Mapping[int, bytes], seconds: float) -> None:
+    def note(self, batch: int, marks: Mapping[int, bytes], seconds: float, stage: str = TRAIN) -> None:
         """Writes the groups of a batch, before its rows are written."""
         numbers = list(marks)
-        columns = [numbers, [marks[n] for n in numbers], [seconds] * len(numbers)]
+        count = len(numbers)
+        columns = [numbers, [marks[n] for n in numbers], [seconds] * count, [stage] * count]
         arrays = [pa.array(c, field.type) for c, field in zip(columns, _PARTS, strict=True)]
         self._write_table(_part(batch), pa.Table.from_arrays(arrays, schema=_PARTS))
 
+    def note_pools(self, batch: int, outcomes: pa.Table) -> None:
+        """Writes what a batch of the stage `pool` said of its series, before its rows: `digest`, `pooled`."""
+        name = _pooled(batch)
+        hidden = self.folder / f".{name}-{uuid.uuid4().hex[:8]}"
+        try:
+            with pa.OSFile(str(hidden), "wb") as sink, pa.ipc.new_file(sink, outcomes.schema) as file:
+                file.write_table(outcomes)
+            os.replace(hidden, self.folder / name)
+        except OSError as trouble:
+            hidden.unlink(missing_ok=True)
+            raise _unwritten(self.path, self.folder / name, trouble) from trouble
+
+    def pooled(self) -> dict[bytes, pa.Scalar]:
+        """What the stage `pool` said of each series, by the digest of its key; stays on the disk."""
+        found: dict[bytes, pa.Scalar] = {}
+        for number in self.complete():
+            file = self.folder / _pooled(number)
+            if not file.is_file():
+                continue
+            try:
+                table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
+            except (pa.ArrowException, OSError) as trouble:
+                raise DamagedError(f"{file} is not what was written: {trouble}") from trouble
+            found.update(zip(table["digest"].to_pylist(), table["pooled"], strict=True))
+        return found
+
     def done(self) -> Done:
         """What the complete batches finished."""
-        marks: dict[int, bytes] = {}
+        marks: dict[str, dict[int, bytes]] = {TRAIN: {}, POOL: {}}
         seconds, batch = 0.0, 0
         for number in self.complete():
             table = _table(self.folder / _part(number))
-            marks.update(zip(table["group"].to_pylist(), table["fingerprint"].to_pylist(), strict=True))
+            for row in table.to_pylist():
+                marks[row["stage"]][row["group"]] = row["fingerprint"]
             seconds = max([seconds, *table["seconds"].to_pylist()])
             batch = number
-        return Done(marks, seconds, batch)
+        return Done(marks[TRAIN], seconds, batch, marks[POOL])
 
     def complete(self) -> list[int]:
         """The numbers of the batches whose rows are all written."""
@@ -175,7 +218,12 @@ class Journal:
 
         Where nothing was trained yet, all but the beginning goes.
         """
-        whole = {_part(number) for number in (0, *self.complete())}
+        complete = self.complete()
+        whole = {_part(number) for number in (0, *complete)}
+        pooled = {_pooled(number) for number in complete}
+        for file in self.folder.glob("pooled-*.arrow"):
+            if file.name not in pooled:
+                file.unlink()
         for folder in (*FOLDERS, JOURNAL):
             for file in (self.path / folder).glob("*.parquet"):
                 if file.name.startswith("part-") and file.name not in whole:
@@ -234,11 +282,7 @@ class Journal:
             os.replace(hidden, self.folder / name)
         except OSError as trouble:
             hidden.unlink(missing_ok=True)
-            raise StorageError(
-                f"{self.folder / name}: cannot be written: {trouble.strerror or trouble}; "
-                "finished series are kept",
-                f"many-models resume {self.path}",
-            ) from trouble
+            raise _unwritten(self.path, self.folder / name, trouble) from trouble
 
     def _read(self, name: str) -> dict[str, Any]:
         file = self.folder / name
@@ -255,6 +299,17 @@ class Journal:
 
 def _part(batch: int) -> str:
     return f"part-{batch:06d}.parquet"
+
+
+def _pooled(batch: int) -> str:
+    return f"pooled-{batch:06d}.arrow"
+
+
+def _unwritten(path: Path, file: Path, trouble: OSError) -> StorageError:
+    return StorageError(
+        f"{file}: cannot be written: {trouble.strerror or trouble}; finished series are kept",
+        f"many-models resume {path}",
+    )
 
 
 def _table(file: Path) -> pa.Table:

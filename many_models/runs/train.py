@@ -6,7 +6,7 @@ import logging
 import platform
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib import metadata
@@ -32,12 +32,13 @@ from many_models.panel.layout import Layout
 from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, without_columns
 from many_models.panel.preparation import PrepareSettings
 from many_models.runs.base import Base, open_base, refuse_other_panel
-from many_models.runs.directory import RunDirectory, default_directory, refuse_used
+from many_models.runs.directory import RunDirectory, cancelled_message, default_directory, refuse_used
 from many_models.runs.events import events_of
 from many_models.runs.fingerprints import cancelling_job, marking_job, training_job
 from many_models.runs.inheritance import based_on, inherited_tables, select
 from many_models.runs.journal import Beginning, Done, Plan, sole_writer
 from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
+from many_models.runs.pooling import Attached, Pools, members_of, pooling_job, run_pools
 from many_models.runs.progress import Progress, silent
 from many_models.runs.run import Run
 from many_models.runs.tally import Tally
@@ -56,7 +57,16 @@ LEAST_DEADLINE = 60.0
 
 @dataclass(frozen=True)
 class Opened:
-    """A source opened on an engine, with what was learned of it before any model is touched."""
+    """A source opened on an engine, with what was learned of it before any model is touched.
+
+    Attributes
+    ----------
+    panel, groups
+        What is mapped over, and the numbers of those that take part: groups, and in a run of two
+        stages the series.
+    pools
+        The groups whose series share models, in a run of two stages.
+    """
 
     engine: Engine
     panel: Panel
@@ -65,12 +75,22 @@ class Opened:
     events: EventTable | None = None
     suspects: tuple[Suspect, ...] = ()
     keep: tuple[str, ...] = ()
+    pools: Pools | None = None
 
     @property
     def layout(self) -> Layout:
-        """The layout of the panel, in which known covariates that tell the target have no role."""
+        """The layout of the source, in which known covariates that tell the target have no role."""
         left_out = [suspect.column for suspect in self.suspects if suspect.column not in self.keep]
-        return without_columns(self.panel.layout, left_out) if left_out else self.panel.layout
+        layout = self.panel.layout if self.pools is None else self.pools.panel.layout
+        return without_columns(layout, left_out) if left_out else layout
+
+    def in_stages(self) -> Opened:
+        """The same by series, where a group holds several: they learn together first."""
+        layout = self.panel.layout
+        if len(layout.group) == len(layout.keys):
+            return self
+        panel, series = members_of(self.panel, self.groups)
+        return replace(self, panel=panel, groups=series, pools=Pools(self.panel, self.groups))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -212,7 +232,7 @@ def carry_on(
     started = time.perf_counter()
     spec, journal = directory.spec(), directory.journal
     limit, cutoff = beginning.limit, beginning.cutoff
-    opened = open_source(engine, data, spec, directory.path, limit, cutoff)
+    opened = open_source(engine, data, spec, directory.path, limit, cutoff).in_stages()
     try:
         base = None if beginning.base is None else open_base(beginning.base, spec.registry.tracking_uri)
         if base is not None:
@@ -244,11 +264,18 @@ def carry_on(
         kept = tally.series
         if goes_on:
             journal.note_resumed(kept)
-        refitted = _run_groups(opened, task, directory, done, tally, progress, started - done.seconds)
+        began = started - done.seconds
+        if opened.pools is not None and done.marks.keys() < set(opened.groups):
+            job = pooling_job(task, group_seconds(spec, opened.pools.panel.groups.iloc[opened.pools.groups]))
+            batch = run_pools(
+                opened.pools, job, directory, done, progress, lambda: time.perf_counter() - began
+            )
+            done = replace(done, batch=batch)
+        refitted = _run_groups(opened, task, directory, done, tally, progress, began)
     finally:
         opened.panel.close()
     _balance(tally, opened.series)
-    summary = _summary(tally, opened, task, engine, started - done.seconds, cutoff, limit)
+    summary = _summary(tally, opened, task, engine, began, cutoff, limit)
     if base is not None:
         summary["only"] = journal.selection()
     if journal.times_resumed():
@@ -299,13 +326,10 @@ def refuse_changed(opened: Opened, directory: RunDirectory, done: Done) -> None:
         Naming the columns, keys or values that are not.
     """
     problems = list(_differences(opened, directory))
-    if not problems and done.marks:
-        now: dict[int, bytes] = {}
-        for batch in opened.panel.map(marking_job(), sorted(done.marks)):
-            now.update((answer.group, answer.payload) for answer in batch)
-        changed = [group for group in sorted(done.marks) if now[group] != done.marks[group]]
-        if changed:
-            problems.append(_changed_data(opened, changed, len(done.marks)))
+    if not problems:
+        problems += _changed_data(opened.panel, done.marks)
+    if not problems and opened.pools is not None:
+        problems += _changed_data(opened.pools.panel, done.pools)
     if problems:
         raise DataError(problems)
 
@@ -321,7 +345,7 @@ def _differences(opened: Opened, directory: RunDirectory) -> Iterator[Problem]:
         return
     before = directory.journal.groups()
     now = opened.panel.groups.iloc[opened.groups]
-    keys = list(opened.layout.group_names)
+    keys = list(opened.panel.layout.group_names)
     was = dict(zip(_keys(before, keys), before["rows"], strict=True))
     there = dict(zip(_keys(now, keys), now["rows"], strict=True))
     for what, some in (
@@ -339,13 +363,22 @@ def _keys(groups: pd.DataFrame, names: list[str]) -> list[tuple[Any, ...]]:
     return list(zip(*columns, strict=True)) if names else [()] * len(groups)
 
 
-def _changed_data(opened: Opened, changed: list[int], finished: int) -> Problem:
-    keys = _keys(opened.panel.groups.iloc[changed[:3]], list(opened.layout.group_names))
+def _changed_data(panel: Panel, marks: Mapping[int, bytes]) -> list[Problem]:
+    """The finished groups of a panel whose data are no longer what these fingerprints say."""
+    if not marks:
+        return []
+    now: dict[int, bytes] = {}
+    for batch in panel.map(marking_job(), sorted(marks)):
+        now.update((answer.group, answer.payload) for answer in batch)
+    changed = [group for group in sorted(marks) if now[group] != marks[group]]
+    if not changed:
+        return []
+    keys = _keys(panel.groups.iloc[changed[:3]], list(panel.layout.group_names))
     names = ", ".join("/".join(map(str, key)) for key in keys)
     found = (
-        f"{len(changed)} of {finished} finished groups with other values than they were trained on: {names}"
+        f"{len(changed)} of {len(marks)} finished groups with other values than they were trained on: {names}"
     )
-    return Problem("data", found, "the data that the run began with", _ANEW)
+    return [Problem("data", found, "the data that the run began with", _ANEW)]
 
 
 def open_source(
@@ -398,20 +431,19 @@ def train_task(opened: Opened, spec: ForecastSpec, prior: Prior, cutoff: str | i
         panel_frequency=opened.frequency,
         panel_end=end,
         run_id=uuid.uuid4().hex,
-        seconds=group_seconds(spec, opened),
+        seconds=group_seconds(spec, opened.panel.groups.iloc[opened.groups]),
         events=opened.events,
         findings=opened.findings,
     )
 
 
-def group_seconds(spec: ForecastSpec, opened: Opened) -> float | None:
+def group_seconds(spec: ForecastSpec, groups: pd.DataFrame) -> float | None:
     """Wall time that one group may take: the setting, or 60 s or 30 times the expected cost."""
     setting = spec.budget.seconds_per_group
     if setting is None:
         return None
     if setting != "auto":
         return float(setting)
-    groups = opened.panel.groups.iloc[opened.groups]
     # A long series costs in proportion to its length, a group in proportion to its series.
     work = (groups["series"] * (groups["rows"] / groups["series"] / 100.0).clip(lower=1.0)).max()
     return max(LEAST_DEADLINE, 30.0 * EXPECTED_SECONDS[spec.learners.preset] * float(work))
@@ -434,10 +466,13 @@ def _run_groups(
     total = task.spec.budget.seconds_total
     number, refitted = done.batch, 0
     jobs = [training_job(task)]
+    attached: Attached | None = None
+    if opened.pools is not None and waiting:
+        attached = Attached(opened.panel, task.layout, directory.journal.pooled())
     with progress.bar("training", opened.series) as step:
         step(tally.series)
         while waiting and jobs:
-            for marks, tables in _batches(opened.panel, jobs.pop(), sorted(waiting)):
+            for marks, tables in _batches(opened.panel, jobs.pop(), sorted(waiting), attached):
                 number += 1
                 refitted += len(done.marks.keys() & marks.keys())
                 waiting -= marks.keys()
@@ -448,21 +483,17 @@ def _run_groups(
                     raise Cancelled(cancelled_message(directory.path))
                 if waiting and total is not None and time.perf_counter() - started > total:
                     jobs.append(cancelling_job(task, LEAST_DEADLINE))
+                    attached = None
                     total = None
                     break
     return refitted
 
 
-def cancelled_message(path: Path) -> str:
-    """What is said where a run was stopped and can go on."""
-    return f"cancelled; finished series are kept\nto continue: many-models resume {path}"
-
-
 def _batches(
-    panel: Panel, job: GroupJob, groups: list[int]
+    panel: Panel, job: GroupJob, groups: list[int], attached: Attached | None
 ) -> Iterator[tuple[dict[int, bytes], dict[str, list[pa.Table]]]]:
     """The fingerprint by group and the tables by folder of each batch."""
-    answers = panel.map(job, groups)
+    answers = panel.map(job, groups, attached)
     try:
         for batch in answers:
             marks: dict[int, bytes] = {}
@@ -502,7 +533,7 @@ def _summary(
         "name": task.spec.name,
         "run_id": task.run_id,
         "series": opened.series,
-        "groups": len(opened.groups),
+        "groups": len(opened.groups if opened.pools is None else opened.pools.groups),
         "rows": int(groups["rows"].sum()),
         "cutoff": None if cutoff is None else str(cutoff),
         "limit": limit,

@@ -1,0 +1,391 @@
+"""Stage `pool`: what a group of series learns together, for each of its series to weigh with its own.
+
+`pool_group` is a pure function of the rows of one group. It prepares every series, makes its folds as
+the training of that series does, fits every pooled candidate once per fold on all series cut at their
+own cutoffs and once on everything, and answers with the pooled models and, per series, what they did:
+the series' `Pooled`, a few kB that travel with it to the stage `train`.
+"""
+
+from __future__ import annotations
+
+import struct
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from many_models.automl.evaluation import Folds, believable, check_forecast, edge, make_folds
+from many_models.automl.group import SOFT_SHARE, series_of
+from many_models.automl.pooled import Pooled, PooledTrial
+from many_models.automl.settings import fit_context, fold_cutoffs, is_short, plan_of
+from many_models.automl.shared import POOLED_KIND, POOLED_VERSION, GivenModel, pack_pooled
+from many_models.automl.task import TrainTask
+from many_models.automl.training import SHORTEST
+from many_models.errors import DamagedError, LearnerError
+from many_models.learners.base import Candidate, Deadline, FitContext
+from many_models.learners.pooled import Asked, GroupSeries, PooledModel
+from many_models.panel.findings import Finding, finding
+from many_models.panel.guardrails import mixed_scale
+from many_models.panel.keys import SeriesKey
+from many_models.panel.preparation import Prepared, prepare
+from many_models.panel.series import Forecast, Future, Series
+
+MOST_BYTES = 1_500_000_000
+"""What the columns of one pooled fit may weigh, as predicted from rows and columns before it. A group
+that weighs more is fitted on a sample of its series; the same on every machine, whatever its memory."""
+
+OWN_COLUMNS, COLUMNS_EACH, COPIES = 60, 4, 3
+"""Columns that a pooled regression makes of the target and of each covariate, and how often they are held."""
+
+HUGE = 1e100
+"""Beyond, squares overflow: such a series would cost the others their model."""
+
+OUTCOMES = pa.schema([("digest", pa.binary()), ("pooled", pa.binary())])
+MODELS = pa.schema(
+    [
+        ("content_id", pa.string()),
+        ("kind", pa.string()),
+        ("format_version", pa.int32()),
+        ("state", pa.binary()),
+    ]
+)
+
+
+# -- the group function ------------------------------------------------------------------
+
+
+def pool_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
+    """The answer of one group, read by `read_pool`: its pooled models, and every series' `Pooled`."""
+    deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
+    together = mixed_scale(frame, task.layout)
+    outcomes: dict[SeriesKey, Pooled] = {}
+    members: list[_Member] = []
+    for key, part in series_of(frame, task.layout):
+        try:
+            found = _member(part, key, task)
+        except Exception as trouble:
+            # The edge of one series: the others are pooled without it, and its training says why it failed.
+            found = f"it cannot be prepared: {type(trouble).__name__}"
+        if isinstance(found, str):
+            outcomes[key] = Pooled(
+                findings=(*together, finding("NOT_POOLED", message=f"not pooled: {found}"))
+            )
+        else:
+            members.append(found)
+    members, strangers = _of_one_frequency(members)
+    for one, why in strangers:
+        outcomes[one.key] = Pooled(findings=(*together, finding("NOT_POOLED", message=f"not pooled: {why}")))
+    models: dict[str, bytes] = {}
+    if members:
+        outcomes.update(_pooled(members, task, together, deadline, models))
+    return _answer({key.digest: pooled for key, pooled in outcomes.items()}, models)
+
+
+def fall_back_pool(frame: pd.DataFrame, task: TrainTask, trouble: Any) -> bytes:
+    """The answer of a group whose pooling crashed, hung or ran out of memory: every series, and why."""
+    text = f"{trouble.code}: {trouble.message}; the series' own learners are not touched"
+    why = finding("POOL_FAILED", message=text)
+    outcomes = {key.digest: Pooled(findings=(why,)) for key, _ in series_of(frame, task.layout)}
+    return _answer(outcomes, {})
+
+
+def _answer(outcomes: Mapping[bytes, Pooled], models: Mapping[str, bytes]) -> bytes:
+    """Two Arrow streams, with their lengths first."""
+    series = {"digest": list(outcomes), "pooled": [one.to_bytes() for one in outcomes.values()]}
+    count = len(models)
+    stored = {
+        "content_id": list(models),
+        "kind": [POOLED_KIND] * count,
+        "format_version": [POOLED_VERSION] * count,
+        "state": list(models.values()),
+    }
+    parts = []
+    for columns, schema in ((series, OUTCOMES), (stored, MODELS)):
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, schema) as stream:
+            stream.write_table(pa.Table.from_pydict(columns, schema=schema))
+        parts.append(sink.getvalue().to_pybytes())
+    return struct.pack("<2q", *map(len, parts)) + b"".join(parts)
+
+
+def read_pool(payload: bytes) -> tuple[pa.Table, pa.Table]:
+    """The outcomes of the series (`OUTCOMES`) and the pooled models (`MODELS`) of a group's answer."""
+    head = struct.calcsize("<2q")
+    if len(payload) < head:
+        raise DamagedError(f"a group's answer has {len(payload)} bytes, fewer than its header")
+    tables, at, view = [], head, pa.py_buffer(payload)
+    for length in struct.unpack_from("<2q", payload):
+        with pa.ipc.open_stream(view.slice(at, length)) as stream:
+            tables.append(stream.read_all())
+        at += length
+    return tables[0], tables[1]
+
+
+# -- the series of a group ---------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Member:
+    """One series of the group, prepared, with its folds."""
+
+    key: SeriesKey
+    name: str
+    prepared: Prepared
+    context: FitContext
+    folds: Folds
+    series: Series
+    limits: tuple[float, float]
+
+    @property
+    def future(self) -> Future:
+        """The next horizon after everything."""
+        return self.prepared.future(self.prepared.length, self.context.horizon, self.context.gap)
+
+    @property
+    def bytes(self) -> int:
+        """What its rows weigh in a fit, as predicted."""
+        covariates = len(self.series.known) + len(self.series.past) + len(self.series.static)
+        return len(self.series) * (OWN_COLUMNS + COLUMNS_EACH * covariates) * 8 * COPIES
+
+
+_Point: TypeAlias = tuple[_Member, Series, Future, tuple[float, float]]
+"""A series as it was at a cutoff: its past, the stamps that are asked for, and what is believable."""
+
+
+def _member(frame: pd.DataFrame, key: SeriesKey, task: TrainTask) -> _Member | str:
+    """The series as a member of its group, or why it is none."""
+    prepared = prepare(frame, key, task.layout, task.prepare_settings)
+    if prepared.n_obs == 0:
+        return "it has no value"
+    at = fold_cutoffs(prepared, task.spec)
+    if (prepared.n_obs < SHORTEST and not prepared.padded) or is_short(prepared, at, task.spec):
+        return "it is too short to be compared on"
+    context = fit_context(prepared, key, task)
+    series = prepared.train(prepared.length)
+    if float(np.abs(series.y).max()) > HUGE:
+        return f"it has values beyond {HUGE:g}"
+    folds = make_folds(prepared, at, context)
+    return _Member(key, key.canonical, prepared, context, folds, series, believable(series.y))
+
+
+def _of_one_frequency(members: list[_Member]) -> tuple[list[_Member], list[tuple[_Member, str]]]:
+    """The members of the frequency that most have, and the others with the reason."""
+    names = [m.series.grid.frequency.alias for m in members]
+    if len(set(names)) < 2:
+        return members, []
+    usual = max(sorted(set(names)), key=names.count)
+    same = [m for m, name in zip(members, names, strict=True) if name == usual]
+    why = "its frequency is {}, that of most of its group {}"
+    return same, [(m, why.format(n, usual)) for m, n in zip(members, names, strict=True) if n != usual]
+
+
+def _sampled(members: list[_Member], seed: int) -> list[_Member]:
+    """The members that the pooled models are fitted on: all, or as many as memory carries, drawn by key."""
+    if sum(m.bytes for m in members) <= MOST_BYTES:
+        return members
+
+    def draw(member: _Member) -> bytes:
+        return blake2b(f"{seed}\x1f{member.name}".encode("utf-8", "surrogatepass"), digest_size=8).digest()
+
+    drawn = sorted(members, key=draw)
+    weights = np.cumsum([m.bytes for m in drawn])
+    count = max(1, int(np.searchsorted(weights, MOST_BYTES, side="right")))
+    kept = {m.name for m in drawn[:count]}
+    return [m for m in members if m.name in kept]
+
+
+# -- fits and forecasts ------------------------------------------------------------------
+
+
+def _pooled(
+    members: list[_Member],
+    task: TrainTask,
+    together: tuple[Finding, ...],
+    deadline: Deadline,
+    models: dict[str, bytes],
+) -> dict[SeriesKey, Pooled]:
+    """Every member's outcome; the pooled models are put into `models`."""
+    from many_models.automl.candidates import pooled_candidates
+
+    plan, layout = plan_of(members[0].prepared, task.spec), task.layout
+    names = tuple(layout.keys[i].name for i in layout.group)
+    values = tuple(members[0].key.values[i] for i in layout.group)
+    seed = SeriesKey(names, values).seed(task.spec.seed)
+    learning = _sampled(members, seed)
+    if len(learning) < len(members):
+        size = sum(m.bytes for m in members) / 2**30
+        text = (
+            f"the pooled models are fitted on {len(learning)} of {len(members)} series: "
+            f"all would weigh {size:.1f} GiB, the limit is {MOST_BYTES / 2**30:.1f}"
+        )
+        together = (*together, finding("GROUP_SAMPLED", len(learning), message=text))
+    group = [GroupSeries(m.name, m.series, m.context) for m in learning]
+    trials: dict[SeriesKey, list[PooledTrial]] = {m.key: [] for m in members}
+    for candidate in pooled_candidates(group, plan.learners, plan.learners_named):
+        fits = _Fits(candidate, frozenset(m.name for m in learning), seed, deadline)
+        for member, trial in _tried(fits, members, models):
+            trials[member.key].append(trial)
+    return {m.key: Pooled(tuple(trials[m.key]), together, m.folds.cutoffs) for m in members}
+
+
+@dataclass
+class _Fits:
+    """The fits of one candidate: the first resolves its parameters."""
+
+    candidate: Candidate
+    learning: frozenset[str]
+    seed: int
+    deadline: Deadline
+    resolved: bool = field(default=False)
+
+    def fit(self, points: Sequence[_Point]) -> tuple[PooledModel, float]:
+        """The model fitted on those of these points that take part, and the seconds it took.
+
+        Raises
+        ------
+        LearnerError
+            With a stable code.
+        """
+        if self.deadline.passed:
+            raise LearnerError("DEADLINE", "no time was left for this fit")
+        group = [
+            GroupSeries(member.name, self._past(past), member.context)
+            for member, past, _, _ in points
+            if member.name in self.learning
+        ]
+        if not group:
+            raise LearnerError("TOO_SHORT", "no series that takes part has this fold")
+        began = time.perf_counter()
+        from many_models.learners.table import pooled_learner
+
+        with edge(self.candidate.learner):
+            learner = pooled_learner(self.candidate.learner)
+            model = learner.fit_pooled(group, self.candidate.parameters, self.seed, self.deadline)
+        if not self.resolved:
+            self.candidate, self.resolved = replace(self.candidate, parameters=model.parameters), True
+        return model, time.perf_counter() - began
+
+    def predict(
+        self, model: PooledModel, points: Sequence[_Point]
+    ) -> tuple[list[Forecast | LearnerError], float]:
+        """What the model says of each point, and the seconds it took."""
+        began = time.perf_counter()
+        try:
+            answers: list[Forecast | LearnerError] = [*self._asked(model, points)]
+        except LearnerError:
+            answers = []
+            for point in points:  # whose trouble it is shows when they are asked one by one
+                try:
+                    answers += self._asked(model, [point])
+                except LearnerError as trouble:
+                    answers.append(trouble)
+        for i, ((_, _, _, limits), answer) in enumerate(zip(points, answers, strict=True)):
+            if isinstance(answer, Forecast):
+                try:
+                    check_forecast(answer, limits)
+                except LearnerError as trouble:
+                    answers[i] = trouble
+        return answers, time.perf_counter() - began
+
+    def _asked(self, model: PooledModel, points: Sequence[_Point]) -> list[Forecast]:
+        with edge(self.candidate.learner):
+            return model.predict(
+                [
+                    Asked(
+                        self._past(past),
+                        model.own(member.name, self._past(past)),
+                        ahead if self.candidate.uses_known else ahead.without_known(),
+                    )
+                    for member, past, ahead, _ in points
+                ]
+            )
+
+    def _past(self, past: Series) -> Series:
+        return past if self.candidate.uses_known else past.without_known()
+
+
+def _tried(
+    fits: _Fits, members: list[_Member], models: dict[str, bytes]
+) -> Iterator[tuple[_Member, PooledTrial]]:
+    """What one candidate did for every member."""
+    horizon = members[0].context.horizon
+    shapes = {m.name: (len(m.folds.cutoffs), horizon) for m in members}
+    mean = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+    median = {name: np.full(shape, np.nan) for name, shape in shapes.items()}
+    code: dict[str, str | None] = dict.fromkeys(shapes)
+    fitting, predicting = dict.fromkeys(shapes, 0.0), dict.fromkeys(shapes, 0.0)
+    for back in range(max(count for count, _ in shapes.values()), 0, -1):
+        # the oldest first: what a fit resolves comes of no value that a fold is scored on
+        points = [_at_fold(m, back) for m in members if shapes[m.name][0] >= back]
+        try:
+            model, fit_seconds = fits.fit(points)
+        except LearnerError as trouble:
+            code.update((member.name, trouble.code) for member, *_ in points)
+            continue
+        answers, predict_seconds = fits.predict(model, points)
+        for (member, *_), answer in zip(points, answers, strict=True):
+            name = member.name
+            fitting[name] += fit_seconds / len(points)
+            predicting[name] += predict_seconds / len(points)
+            if isinstance(answer, LearnerError):
+                code[name] = answer.code
+            else:
+                mean[name][-back], median[name][-back] = answer.mean, answer.median
+    finals = _finals(fits, members, models)
+    for member in members:
+        name = member.name
+        yield (
+            member,
+            PooledTrial(
+                fits.candidate,
+                mean[name],
+                median[name],
+                ~np.isfinite(mean[name]).all(axis=1),
+                fitting[name],
+                predicting[name],
+                code[name],
+                finals.get(name),
+            ),
+        )
+
+
+def _at_fold(member: _Member, back: int) -> _Point:
+    """A member at its fold so many from its own end."""
+    folds = member.folds
+    return member, folds.train[-back], folds.future[-back], folds.limits[-back]
+
+
+def _finals(fits: _Fits, members: list[_Member], models: dict[str, bytes]) -> dict[str, GivenModel]:
+    """The candidate fitted on everything, as it serves each member; those it cannot serve are left out."""
+    futures = {m.name: m.future for m in members}
+    whole: list[_Point] = []
+    for member in members:
+        future = futures[member.name]
+        there = np.isfinite(future.known_x).all(axis=1)
+        if fits.candidate.uses_known and not there.all():
+            future = Future(future.grid, future.ordinals[there], future.known_x[there])
+        whole.append((member, member.series, future, member.limits))
+    try:
+        model, _ = fits.fit(whole)
+        answers, _ = fits.predict(model, whole)
+        name, packed = pack_pooled(fits.candidate.learner, model)
+    except (LearnerError, ValueError):
+        return {}  # too large to be read again, or not to be fitted
+    found: dict[str, GivenModel] = {}
+    for (member, past, future, _), answer in zip(whole, answers, strict=True):
+        if isinstance(answer, LearnerError):
+            continue
+        ordinals = futures[member.name].ordinals
+        mean, median = np.full(len(ordinals), np.nan), np.full(len(ordinals), np.nan)
+        there = np.isin(ordinals, future.ordinals)
+        mean[there], median[there] = answer.mean, answer.median
+        own = model.own(member.name, fits._past(past))
+        found[member.name] = GivenModel(name, model.parameters, model.tail, own, ordinals, mean, median)
+    if found:
+        models[name] = packed
+    return found

@@ -1,0 +1,138 @@
+"""The two stages of a run whose groups hold several series.
+
+::
+
+    pool    one task per group:  its shared models ─► models/, what they did for each series ─► journal/
+    train   one task per series: its own learners beside what the group did for it ─► all other rows
+
+Where the group is the series there is one stage. The stage `pool` is journaled like any batch: a run
+that is resumed pools no finished group again, and gives every series the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+import pyarrow as pa
+
+from many_models.automl.pooled import Pooled
+from many_models.automl.pooling import fall_back_pool, pool_group, read_pool
+from many_models.automl.task import TrainTask
+from many_models.engines.base import GroupJob, Panel, Trouble
+from many_models.errors import Cancelled
+from many_models.panel.findings import finding
+from many_models.panel.fingerprint import MARK_BYTES, fingerprint
+from many_models.panel.keys import SeriesKey
+from many_models.runs.directory import RunDirectory, cancelled_message
+from many_models.runs.journal import POOL, Done
+from many_models.runs.progress import Progress
+
+if TYPE_CHECKING:
+    from many_models.panel.layout import Layout
+
+
+@dataclass(frozen=True)
+class Pools:
+    """The groups whose series share models, as a panel grouped by them, and those that take part."""
+
+    panel: Panel
+    groups: list[int]
+
+
+def members_of(panel: Panel, groups: list[int]) -> tuple[Panel, list[int]]:
+    """The same panel by series, and the numbers of the series in these groups."""
+    each = panel.regrouped(tuple(range(len(panel.layout.keys))))
+    names = list(panel.layout.group_names)
+    if len(groups) == len(panel.groups):
+        return each, list(range(len(each.groups)))
+    columns = [panel.groups[name].iloc[groups].tolist() for name in names]
+    wanted = set(zip(*columns, strict=True)) if names else {()}
+    rows = zip(*(each.groups[name].tolist() for name in names), strict=True)
+    return each, [number for number, row in enumerate(rows) if row in wanted]
+
+
+def pool_marked(frame: pd.DataFrame, task: TrainTask) -> bytes:
+    """The fingerprint of a group's frame, and the answer of `pool_group`."""
+    return fingerprint(frame) + pool_group(frame, task)
+
+
+def fall_back_marked(frame: pd.DataFrame, task: TrainTask, trouble: Trouble) -> bytes:
+    """The fingerprint of a group's frame, and the answer of `fall_back_pool`."""
+    return fingerprint(frame) + fall_back_pool(frame, task, trouble)
+
+
+def pooling_job(task: TrainTask, seconds: float | None) -> GroupJob:
+    """The job that pools a group."""
+    return GroupJob(pool_marked, fall_back_marked, fall_back_marked, task, seconds)
+
+
+def run_pools(
+    pools: Pools,
+    job: GroupJob,
+    directory: RunDirectory,
+    done: Done,
+    progress: Progress,
+    elapsed: Callable[[], float],
+) -> int:
+    """The number of the last batch, once every group is pooled that was not before.
+
+    Stops early where the budget of the run is spent.
+
+    Raises
+    ------
+    Cancelled
+        When the file `cancel` was put into the run directory.
+    """
+    waiting = [group for group in pools.groups if group not in done.pools]
+    number, total = done.batch, job.argument.spec.budget.seconds_total
+    if not waiting:
+        return number
+    answers = pools.panel.map(job, waiting)
+    try:
+        with progress.bar("pooling", len(pools.groups)) as step:
+            count = len(pools.groups) - len(waiting)
+            step(count)
+            for batch in answers:
+                number, count = number + 1, count + len(batch)
+                marks = {answer.group: answer.payload[:MARK_BYTES] for answer in batch}
+                tables = [read_pool(answer.payload[MARK_BYTES:]) for answer in batch]
+                outcomes, models = (list(parts) for parts in zip(*tables, strict=True))
+                directory.journal.note_pools(number, pa.concat_tables(outcomes))
+                written = {"models": models, "results": [job.argument.schemas["results"].empty_table()]}
+                directory.append(number, written, marks, elapsed(), POOL)
+                step(count)
+                if directory.journal.is_cancelled:
+                    raise Cancelled(cancelled_message(directory.path))
+                if total is not None and elapsed() > total:
+                    break
+    finally:
+        close = getattr(answers, "close", None)
+        if close is not None:
+            close()
+    return number
+
+
+class Attached(Mapping[int, bytes]):
+    """What the stage `pool` said of each series of a panel, looked up in the journal when it is needed."""
+
+    def __init__(self, panel: Panel, layout: Layout, outcomes: Mapping[bytes, pa.Scalar]) -> None:
+        self._groups = panel.groups
+        self._columns = [panel.groups[name].to_numpy() for name in panel.layout.group_names]
+        self._names = tuple(key.name for key in layout.keys)
+        self._outcomes = outcomes
+        why = finding("POOL_FAILED", message="its group was not pooled: the budget of the run was spent")
+        self._none = Pooled(findings=(why,)).to_bytes()
+
+    def __getitem__(self, number: int) -> bytes:
+        key = SeriesKey(self._names, tuple(column[number] for column in self._columns))
+        found: Any = self._outcomes.get(key.digest)
+        return self._none if found is None else found.as_py()
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(range(len(self._groups)))
+
+    def __len__(self) -> int:
+        return len(self._groups)
