@@ -387,7 +387,7 @@ def _spec(config: Path, data: str | None) -> ForecastSpec:
 @contextmanager
 def _stopped_kindly(run_dir: Path) -> Iterator[None]:
     """A run under way: Ctrl-C and SIGTERM end it as cancelled, and the message says how it goes on."""
-    from many_models.runs.train import cancelled_message
+    from many_models.runs.directory import cancelled_message
 
     def stop(number: int, frame: Any) -> None:
         raise KeyboardInterrupt
