@@ -11,7 +11,7 @@ that is resumed pools no finished group again, and gives every series the same b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,13 +45,23 @@ class Pools:
 def members_of(panel: Panel, groups: list[int]) -> tuple[Panel, list[int]]:
     """The same panel by series, and the numbers of the series in these groups."""
     each = panel.regrouped(tuple(range(len(panel.layout.keys))))
-    names = list(panel.layout.group_names)
-    if len(groups) == len(panel.groups):
-        return each, list(range(len(each.groups)))
-    columns = [panel.groups[name].iloc[groups].tolist() for name in names]
-    wanted = set(zip(*columns, strict=True)) if names else {()}
-    rows = zip(*(each.groups[name].tolist() for name in names), strict=True)
-    return each, [number for number, row in enumerate(rows) if row in wanted]
+    names = panel.layout.group_names
+    wanted = set(_keys(panel.groups.iloc[groups], names))
+    return each, [number for number, key in enumerate(_keys(each.groups, names)) if key in wanted]
+
+
+def _keys(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[Any, ...]]:
+    """The values of these columns, row by row."""
+    columns = [table[name].tolist() for name in names]
+    return list(zip(*columns, strict=True)) if names else [()] * len(table)
+
+
+def pools_of(pools: Pools, panel: Panel, series: Iterable[int]) -> Pools:
+    """Those of the groups that hold one of these series of the panel by series."""
+    names = pools.panel.layout.group_names
+    wanted = set(_keys(panel.groups.iloc[sorted(series)], names))
+    keys = _keys(pools.panel.groups, names)
+    return Pools(pools.panel, [group for group in pools.groups if keys[group] in wanted])
 
 
 def pool_marked(frame: pd.DataFrame, task: TrainTask) -> bytes:

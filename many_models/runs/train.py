@@ -38,7 +38,7 @@ from many_models.runs.fingerprints import cancelling_job, marking_job, training_
 from many_models.runs.inheritance import based_on, inherited_tables, select
 from many_models.runs.journal import Beginning, Done, Plan, sole_writer
 from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
-from many_models.runs.pooling import Attached, Pools, members_of, pooling_job, run_pools
+from many_models.runs.pooling import Attached, Pools, members_of, pooling_job, pools_of, run_pools
 from many_models.runs.progress import Progress, silent
 from many_models.runs.run import Run
 from many_models.runs.tally import Tally
@@ -265,11 +265,10 @@ def carry_on(
         if goes_on:
             journal.note_resumed(kept)
         began = started - done.seconds
-        if opened.pools is not None and done.marks.keys() < set(opened.groups):
+        if opened.pools is not None:
+            pools = pools_of(opened.pools, opened.panel, set(opened.groups) - done.marks.keys())
             job = pooling_job(task, group_seconds(spec, opened.pools.panel.groups.iloc[opened.pools.groups]))
-            batch = run_pools(
-                opened.pools, job, directory, done, progress, lambda: time.perf_counter() - began
-            )
+            batch = run_pools(pools, job, directory, done, progress, lambda: time.perf_counter() - began)
             done = replace(done, batch=batch)
         refitted = _run_groups(opened, task, directory, done, tally, progress, began)
     finally:
