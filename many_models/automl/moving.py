@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from many_models.automl.model import SeriesModel
-from many_models.panel.extension import extended
+from many_models.panel.extension import Fills, extended
 from many_models.panel.preparation import Prepared
 from many_models.panel.series import UNSEEN, Covariate, Floats
 
@@ -15,7 +15,7 @@ from many_models.panel.series import UNSEEN, Covariate, Floats
 def moved(model: SeriesModel, newer: Prepared) -> tuple[SeriesModel, int]:
     """The model with its state at the end of newer history, and how many values that it knew were revised.
 
-    `newer` stands on the grid of the model.
+    `newer` stands on the grid of the model; its holes are filled as it says, as in a training.
     """
     stored = model.history
     if newer.n_obs == 0:
@@ -25,7 +25,8 @@ def moved(model: SeriesModel, newer: Prepared) -> tuple[SeriesModel, int]:
     past = recoded(newer.past_x, newer.past, stored.past)
     # as a fit would see it: outliers are capped where that is configured
     y = np.where(newer.observed, newer.fitted(length), np.nan)
-    history, revised = extended(stored, newer.start, y, known, past)
+    fills = Fills(newer.fill, newer.known_fills, newer.past_fills)
+    history, revised = extended(stored, newer.start, y, known, past, fills)
     return (model if history is stored else model.updated(history)), revised
 
 

@@ -2,18 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from many_models.panel.series import Floats, Series
+from many_models.panel.imputation import AUTO, Fill, fill_columns, fill_target
+from many_models.panel.series import Covariate, Floats, Series
 
 
-def extended(history: Series, start: int, y: Floats, known_x: Floats, past_x: Floats) -> tuple[Series, int]:
+@dataclass(frozen=True)
+class Fills:
+    """How holes of newer history are filled: as those of the training were.
+
+    Attributes
+    ----------
+    target
+        Of the target.
+    known, past
+        Of each covariate column; none for all is `auto`.
+    """
+
+    target: Fill = AUTO
+    known: tuple[Fill, ...] = ()
+    past: tuple[Fill, ...] = ()
+
+
+def extended(
+    history: Series, start: int, y: Floats, known_x: Floats, past_x: Floats, fills: Fills | None = None
+) -> tuple[Series, int]:
     """The history with newer values put in, and how many observed values they revised.
 
-    Values replace older ones at the same ordinal; holes after the stored end are filled in
-    straight lines; a history without newer rows comes back bit for bit.
+    Values replace older ones at the same ordinal; holes after the stored end are filled as `fills`
+    say (straight lines, and the covariate's value before), from what the tail holds; a history
+    without newer rows comes back bit for bit.
 
     Parameters
     ----------
@@ -41,32 +63,35 @@ def extended(history: Series, start: int, y: Floats, known_x: Floats, past_x: Fl
     revised = int(((target[inside] != y[seen[at < old]]) & observed[inside]).sum())
     target[at] = y[seen]
     observed[at] = True
-    holes = np.isnan(target)
-    if holes.any():
-        places = np.arange(total)
-        target[holes] = np.interp(places[holes], places[~holes], target[~holes])
+    fills, season = fills or Fills(), history.grid.frequency.season
+    known = _laid_over(history.known_x, known_x, offset, total)
+    past = _laid_over(history.past_x, past_x, offset, total)
     return (
         replace(
             history,
-            y=target,
+            y=fill_target(target, np.isfinite(target), fills.target, season),
             observed=observed,
-            known_x=_covariates(history.known_x, known_x, offset, total),
-            past_x=_covariates(history.past_x, past_x, offset, total),
+            known_x=fill_columns(known, _rules(fills.known, history.known), history.known, season),
+            past_x=fill_columns(past, _rules(fills.past, history.past), history.past, season),
         ),
         revised,
     )
 
 
-def _covariates(old: Floats, new: Floats, offset: int, total: int) -> Floats:
-    """Covariates [total, K]: newer values over older ones, holes carried forward inside the history."""
+def _rules(fills: Sequence[Fill], columns: Sequence[Covariate]) -> list[Fill]:
+    """The rule of each column; where there was no row at all, a column was missing."""
+    given = fills or [AUTO] * len(columns)
+    return [
+        Fill("constant", 1.0) if column.origin == "missing" else fill
+        for fill, column in zip(given, columns, strict=True)
+    ]
+
+
+def _laid_over(old: Floats, new: Floats, offset: int, total: int) -> Floats:
+    """Covariates [total, K]: newer values over older ones, NaN where there are neither."""
     values = np.full((total, old.shape[1]), np.nan)
     values[: len(old)] = old
     count = max(0, min(len(new), total - offset))
     there = np.isfinite(new[:count])
     values[offset : offset + count][there] = new[:count][there]
-    for column in values.T:
-        holes = np.isnan(column)
-        if holes.any() and not holes.all():
-            last = np.maximum.accumulate(np.where(holes, -1, np.arange(total)))
-            column[holes & (last >= 0)] = column[last[holes & (last >= 0)]]
     return values

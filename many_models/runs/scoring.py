@@ -150,7 +150,7 @@ class Scorer:
         self._paths, self._seed = paths, seed
         self._layout = models.layout
         self._names = tuple(k.name for k in models.layout.keys)
-        self._revised = 0
+        self._revised = self._filled = 0
 
     def forecast(
         self, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
@@ -188,7 +188,7 @@ class Scorer:
         asked = None if future is None else self._by_key(self._canonical(rows_of(future), False), where)
         levels = tuple(self._models.spec.forecast.quantiles)
         answers = Answers(self._layout, levels, self._models.lineage.get("run_id"))
-        self._revised = 0
+        self._revised = self._filled = 0
         for key, row, places, part in self._wanted(newer, asked, where):
             self._answer(answers, key, row, newer.get(key), places, part, horizon)
         if where and not answers.parts:
@@ -198,6 +198,12 @@ class Scorer:
                 "HISTORY_REVISED: %d values of the history replace values the models were trained on; "
                 "states moved, parameters stayed",
                 self._revised,
+            )
+        if self._filled:
+            LOG.warning(
+                "GAPS_FILLED: %d periods of the newer history have no value that counts; they are filled as "
+                "in training (preparation.impute)",
+                self._filled,
             )
         return answers
 
@@ -318,8 +324,10 @@ class Scorer:
         """The model with its state at the end of the newer history."""
         grid = model.history.grid
         settings = PrepareSettings.of(self._models.spec, grid.frequency.alias, None, grid)
+        before = model.history.end
         model, revised = moved(model, prepare(frame, key, self._layout, settings))
         self._revised += revised
+        self._filled += int((~model.history.observed[model.history.ordinals > before]).sum())
         return model
 
     def _next_steps(

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from many_models.panel.extension import extended
+from many_models.panel.extension import Fills, extended
 from many_models.panel.grid import Frequency, Grid
+from many_models.panel.imputation import Fill, fill_columns
 from many_models.panel.series import Covariate, Series
 
 
@@ -86,6 +89,28 @@ def test_holes_after_the_stored_end_are_straight_lines_and_not_observed(tail):
     np.testing.assert_array_equal(found.y, [1, 2, 3, 4, 5, 6, 7, 8])
     np.testing.assert_array_equal(found.observed, [1, 1, 0, 1, 1, 0, 0, 1])
     np.testing.assert_array_equal(found.known_x[:, 0], [0, 1, 2, 3, 4, 4, 4, 7])
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [("linear", [6.0, 7.0]), ("forward", [5.0, 5.0]), ("zero", [0.0, 0.0]), ("median", [3.5, 3.5])],
+)
+def test_holes_after_the_stored_end_are_filled_as_the_run_fills_holes(tail, method, expected):
+    rule = Fill(method)
+    fills = Fills(rule, (rule,), (rule,))
+    found, _ = extended(tail, 57, np.array([8.0]), column(8), column(80), fills)
+    np.testing.assert_array_equal(found.y[:5], tail.y)
+    np.testing.assert_array_equal(found.y[5:7], expected)
+    assert not found.observed[5:7].any()
+    like_training = fill_columns(column(0, 1, 2, 3, 4, np.nan, np.nan, 8), (rule,), tail.known)
+    np.testing.assert_array_equal(found.known_x, like_training)
+    np.testing.assert_allclose(found.past_x, 10 * like_training, rtol=1e-15)
+
+
+def test_a_period_without_a_row_was_missing_for_the_flag_that_says_so(tail):
+    flagged = replace(tail, known=(Covariate.was_missing("price"),), known_x=column(0, 0, 1, 0, 0))
+    found, _ = extended(flagged, 57, np.array([8.0]), column(0), column(70))
+    np.testing.assert_array_equal(found.known_x[:, 0], [0, 0, 1, 0, 0, 1, 1, 0])
 
 
 def test_rows_without_a_target_after_the_last_value_are_future_and_left_out(tail):

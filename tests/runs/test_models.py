@@ -143,6 +143,14 @@ def test_revised_history_is_said(models, retail_frame, caplog):
     assert "HISTORY_REVISED" in caplog.text
 
 
+def test_filled_periods_of_newer_history_are_said(models, retail_frame, caplog):
+    key = models.keys().loc[0, KEYS].to_dict()
+    newer = retail_frame.merge(pd.DataFrame([key]), on=KEYS).query("sales.isna()").head(3)
+    newer = newer.assign(sales=[40.0, None, 60.0], stock_out=False)
+    models.find(key).forecast(horizon=1, history=newer)
+    assert "GAPS_FILLED: 1 periods" in caplog.text
+
+
 def test_find_by_keyword_or_mapping_gives_the_record(models, retail_run):
     row = retail_run.results().iloc[0]
     found = models.find(store=int(row["store"]), item=row["item"])
