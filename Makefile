@@ -56,7 +56,7 @@ define install
 	@touch $@
 endef
 
-.PHONY: help demo test check format lint types floors unit spark slow bench docs-reference clean
+.PHONY: help demo test check format lint types floors unit spark slow bench fuzz chaos docs-reference clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 24
@@ -104,6 +104,12 @@ slow: $(STAMP_DEV) ## the longer proofs
 
 bench: $(STAMP_DEV) ## measure speed, size and accuracy; prints a table
 	@$(BIN)/python benchmarks/table.py
+
+fuzz: $(STAMP_DEV) ## feed a hundred thousand damaged and hostile files (some ten minutes)
+	@$(BIN)/python benchmarks/fuzz.py
+
+chaos: $(STAMP_DEV) ## kill drivers and workers at random moments, and say what became of the runs
+	@$(BIN)/python benchmarks/chaos.py
 
 format: $(STAMP_DEV) ## bring the code into its format
 	$(BIN)/ruff format .

@@ -168,7 +168,11 @@ class RunDirectory:
                     str(self.path / folder), "no files", "a folder of a run", "the run directory is not whole"
                 )
             )
-        return pa.concat_tables([_read_table(file, columns) for file in files])
+        tables = [_read_table(file, columns) for file in files]
+        for file, table in zip(files, tables, strict=True):
+            if table.schema != tables[0].schema:
+                raise DamagedError(f"{file} is not what was written: its columns are others than before")
+        return pa.concat_tables(tables)
 
     def batch(self, number: int, folders: Sequence[str]) -> dict[str, list[pa.Table]]:
         """The rows of one batch in these folders, those that it has."""

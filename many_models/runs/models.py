@@ -17,7 +17,7 @@ from many_models.automl.shared import PooledModels, load_pooled, shared_names
 from many_models.bundle.container import content_id as content_id_of
 from many_models.bundle.container import unpack
 from many_models.bundle.store import Bundle
-from many_models.errors import DamagedError, LookupFailed, Problem, nearest
+from many_models.errors import DamagedError, InputError, LookupFailed, Problem, nearest
 from many_models.learners.pooled import PooledModel
 from many_models.panel.keys import KeyColumn, SeriesKey, parse_key
 from many_models.panel.layout import Layout
@@ -367,6 +367,14 @@ def open_models(uri: str | Path, *, tracking_uri: str | None = None) -> ModelSet
 def models_of_bundle(bundle: Bundle, lineage: Mapping[str, Any]) -> ModelSet:
     """The models of an open bundle."""
     manifest = bundle.manifest
-    spec = ForecastSpec.from_dict(json.loads(manifest["spec"]))
-    lineage = {**lineage, "run_id": manifest["run_id"]}
-    return ModelSet(bundle, Layout.from_dict(manifest["layout"]), spec, lineage)
+    try:
+        layout = Layout.from_dict(manifest["layout"])
+        spec = ForecastSpec.from_dict(json.loads(manifest["spec"]))
+        run_id = manifest["run_id"]
+    except (KeyError, TypeError, ValueError, RecursionError, InputError) as trouble:
+        raise DamagedError(f"a bundle is damaged: its manifest is not one of a run ({trouble})") from None
+    needed = [*(k.name for k in layout.keys), "status", "reason", "content_id"]
+    missing = [name for name in needed if name not in bundle.schema.names]
+    if missing:
+        raise DamagedError(f"a bundle is damaged: its index has no column {missing[0]!r}")
+    return ModelSet(bundle, layout, spec, {**lineage, "run_id": run_id})
