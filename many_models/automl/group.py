@@ -46,6 +46,7 @@ from many_models.automl.training import (
 )
 from many_models.bundle.container import pack
 from many_models.learners.base import Deadline, FitContext
+from many_models.learners.listing import left_out_features
 from many_models.learners.target import stated_level
 from many_models.metrics import mase_scale, rmsse_scale
 from many_models.metrics.totals import TOTALLED
@@ -201,7 +202,10 @@ def _train_one(
         _account(rows, key, task, "SKIPPED", "TOO_SHORT", "", time.perf_counter() - started, prepared)
         return 0
     trained, context = _held_out(frame, prepared, key, task, at, deadline, rows, findings, pooled)
-    _add_findings(rows, key, [*findings, *_not_carried(prepared, context), *trained.findings])
+    thinned = _thinned(trained.model)
+    if thinned:  # the size that was predicted beforehand is that of the usual features
+        findings = [found for found in findings if found.code != "MEMORY"]
+    _add_findings(rows, key, [*findings, *thinned, *_not_carried(prepared, context), *trained.findings])
     _add_trained(rows, key, task, prepared, trained, context, started)
     return 0 if trained.folds is None else len(trained.folds.cutoffs)
 
@@ -234,6 +238,12 @@ def _held_out(
     context, bounds = fit_context(prepared, key, task), bounds_of(prepared, task.spec)
     plan, prior = plan_of(prepared, task.spec), prior_of(prepared, task)
     return refitted(trained, prepared, prepared.length, context, plan, prior, bounds), context
+
+
+def _thinned(model: SeriesModel) -> list[Finding]:
+    """What features the members of a model had to do without, so that they fit in memory."""
+    columns = {column for member in model.members for column in left_out_features(member.model)}
+    return [finding("FEATURES_THINNED", len(columns))] if columns else []
 
 
 def _not_carried(prepared: Prepared, context: FitContext) -> list[Finding]:

@@ -23,6 +23,11 @@ class UsedFeature:
     kept: bool
 
 
+def left_out_features(model: FittedModel) -> tuple[str, ...]:
+    """The columns that a fitted model does without, because all of them would not have fitted in memory."""
+    return model.frame.plan.dropped if isinstance(model, RegressionModel) else ()
+
+
 def used_features(model: FittedModel, history: Series) -> tuple[UsedFeature, ...]:
     """The columns of a fitted model in order; none for methods that read the target alone.
 

@@ -285,6 +285,13 @@ CODES: dict[str, Code] = {
         "{count} known covariates have no value after the last target: a model without them answers",
         "give them with the rows to forecast, or list them under data.past",
     ),
+    "COVARIATE_PARTLY_AHEAD": Code(
+        "warning",
+        "alerted",
+        "{count} steps of the horizon lack known covariates that other steps have: a model without them "
+        "answers those",
+        "give every known covariate for every step of the horizon",
+    ),
     "LEAKAGE_SUSPECT": Code(
         "warning",
         "done",
@@ -339,6 +346,12 @@ CODES: dict[str, Code] = {
         "alerted",
         "the features of a group take about {count} MB",
         "fewer lags, windows and covariates, or smaller groups (data.group)",
+    ),
+    "FEATURES_THINNED": Code(
+        "warning",
+        "done",
+        "{count} lags and windows were left out: the features of a training would have taken too much memory",
+        "fewer or shorter lags and windows (features.lags, features.windows)",
     ),
     # -- forecasting --------------------------------------------------------
     "NAIVE_WINS": Code(

@@ -138,7 +138,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     Guardrail(
         "COVARIATES_AHEAD",
         "known covariates in the horizon",
-        ("COVARIATE_ABSENT_AHEAD", "FUTURE_COVARIATES_MISSING"),
+        ("COVARIATE_ABSENT_AHEAD", "COVARIATE_PARTLY_AHEAD", "FUTURE_COVARIATES_MISSING"),
         "columns",
     ),
     Guardrail(
@@ -150,7 +150,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     Guardrail("HOLIDAY_CALENDAR", "the country in the series' own column", ("HOLIDAYS_UNKNOWN",), "columns"),
     Guardrail("VALIDATION", "how many folds the history carries", ("SHORT", "PADDED", "FEW_FOLDS"), "folds"),
     Guardrail("SCALE", "levels of the series that share a model", ("MIXED_SCALE",), "series"),
-    Guardrail("MEMORY", "the size of the features that are made", ("MEMORY_LARGE",), "MB"),
+    Guardrail("MEMORY", "the size of the features that are made", ("MEMORY_LARGE", "FEATURES_THINNED"), "MB"),
 )
 """All guardrails, in the order in which data pass them."""
 
@@ -278,6 +278,7 @@ def _known_ahead(prepared: Prepared, around: Surroundings) -> list[Finding]:
                 "COVARIATE_ABSENT_AHEAD", len(absent), message=text, severity="warning" if some else "info"
             )
         )
+    found += _partly_ahead(prepared, around)
     last = _last_part(prepared.grid.frequency.season, around.horizon)
     away = []
     for j in own:
@@ -295,6 +296,22 @@ def _known_ahead(prepared: Prepared, around: Surroundings) -> list[Finding]:
         text = f"in the last part these are where the history never was: {', '.join(away)}"
         found.append(finding("COVARIATE_DRIFT", len(away), message=text))
     return found
+
+
+def _partly_ahead(prepared: Prepared, around: Surroundings) -> list[Finding]:
+    """The steps of the horizon that lack a known covariate which other steps have."""
+    ahead = prepared.ahead(prepared.length, around.horizon, around.gap).known_x
+    there = np.isfinite(ahead)
+    told = [j for j, column in enumerate(prepared.known) if column.origin in ("own", "siblings")]
+    some = [j for j in told if there[:, j].any() and not there[:, j].all()]
+    steps = int((~there[:, some]).any(axis=1).sum())
+    if not steps:
+        return []
+    names = ", ".join(f"{prepared.known[j].name} ({int((~there[:, j]).sum())})" for j in some)
+    text = (
+        f"{steps} of {around.horizon} steps of the horizon lack {names}: a model without them answers those"
+    )
+    return [finding("COVARIATE_PARTLY_AHEAD", steps, message=text)]
 
 
 def _flags(frame: pd.DataFrame, layout: Layout) -> list[Finding]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from many_models.errors import DamagedError, LearnerError
 from many_models.features.settings import FeatureSettings
 from many_models.learners.arx import Arx
 from many_models.learners.base import FitContext
+from many_models.learners.listing import left_out_features
 from many_models.learners.neighbours import Knn
 from many_models.learners.regression import ElasticNet, LightGBM, Piped
 from many_models.learners.sparse import LassoLars, Sgd
@@ -66,6 +69,18 @@ def test_every_setting_is_stored_and_read_back_to_the_bit(learner, settings, sal
     four = Future(eight.grid, eight.ordinals[:4], eight.known_x[:4])
     assert np.array_equal(model.predict(four).mean, whole.mean[:4])
     assert (whole.median >= 0).all()
+
+
+def test_columns_left_out_for_want_of_memory_are_named_by_the_model(sales):
+    series, asked = sales(), context(season=4)
+    parameters = {**ElasticNet().candidates(series, asked)[0].parameters, "history": True}
+    model = ElasticNet().fit(series, parameters, asked)
+    assert left_out_features(model) == ()
+    plan = model.frame.plan
+    smaller = replace(model, frame=replace(model.frame, plan=plan.within(1000, 1)))
+    left_out = left_out_features(smaller)
+    assert left_out
+    assert {*left_out, *smaller.frame.plan.columns} == set(plan.columns)
 
 
 @pytest.mark.parametrize("difference", ["first", "seasonal", "both"])

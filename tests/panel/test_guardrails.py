@@ -199,6 +199,21 @@ def test_a_known_column_that_is_never_there_ahead_is_named():
     assert "price" not in found.message
 
 
+def test_steps_of_the_horizon_that_lack_a_covariate_are_counted():
+    where = layout(("price", "number"), ("advert", "number"))
+    y = np.r_[lively(150), np.full(10, np.nan)]
+    price, advert = RNG.uniform(2, 3, WEEKS), RNG.uniform(0, 1, WEEKS)
+    price[152], advert[[152, 155]] = np.nan, np.nan
+    found = look(y, where, {"x0": price, "x1": advert})["COVARIATE_PARTLY_AHEAD"]
+    assert (found.count, found.state) == (2, "alerted")
+    assert "price (1), advert (2)" in found.message
+    advert[:], price[152] = 0.5, 2.0
+    price[157:] = np.nan  # behind the horizon
+    assert "COVARIATE_PARTLY_AHEAD" not in look(y, where, {"x0": price, "x1": advert})
+    shorter = {"x0": price[:155], "x1": advert[:155]}
+    assert look(y[:155], where, shorter)["COVARIATE_PARTLY_AHEAD"].count == 2
+
+
 def test_masked_rows_that_sell_as_usual_and_closed_rows_that_sell_are_doubtful():
     y = lively()
     flags = np.zeros(WEEKS)
