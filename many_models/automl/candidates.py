@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, FitContext
-from many_models.learners.table import learner
+from many_models.learners.table import learner, learner_info
 from many_models.panel.demand import demand_class
 from many_models.panel.series import Series
 
@@ -39,6 +40,11 @@ def learner_names(preset: str, allow: Sequence[str] | None, block: Sequence[str]
     blocked = set(block or ())
     kept = [name for name in chosen if name not in blocked]
     return tuple(dict.fromkeys([*GUARD, *kept]))
+
+
+def not_installed(names: Sequence[str]) -> tuple[str, ...]:
+    """Those of these learners whose extra is not installed here."""
+    return tuple(n for n in names if not all(find_spec(part) for part in learner_info(n).requires))
 
 
 def series_candidates(

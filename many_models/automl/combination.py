@@ -226,4 +226,5 @@ def combined(forecasts: Floats, weights: Floats, combine: Combine = "auto") -> F
     # Each value is summed by itself: BLAS may sum it differently when there are more of them, and a
     # forecast of 4 steps must be the first 4 of a forecast of 8, bit for bit.
     shares = np.ascontiguousarray(forecasts.reshape(len(forecasts), -1).T * weights)
-    return shares.sum(axis=1).reshape(forecasts.shape[1:])
+    mixed: Floats = shares.sum(axis=1).reshape(forecasts.shape[1:])
+    return mixed

@@ -42,6 +42,14 @@ _ABOUT = {
         "Ridge regression on lags, waves and covariates, in closed form",
         "Hoerl and Kennard (1970), Technometrics 12(1); Young, Pedregal and Tych (1999)",
     ),
+    "mstl": (
+        "Several seasons by repeated loess, on exponential smoothing",
+        "Bandara, Hyndman & Bergmeir (2021), arXiv:2107.13462",
+    ),
+    "mfles": (
+        "Medians, waves, lines and smoothing, boosted",
+        "Blume (2024), MFLES, github.com/tblume1992/MFLES",
+    ),
     "auto_arima": ("ARIMA, its order searched by statsforecast", _SEARCH),
     "arima_pmdarima": ("ARIMA, its order searched by pmdarima", _SEARCH),
     "prophet": (
@@ -69,15 +77,15 @@ _ABOUT = {
         "Boosted trees of scikit-learn on the same columns",
         "Friedman (2002), Comput. Statist. Data Anal. 38(4)",
     ),
+    "xgboost": ("XGBoost on the same columns", "Chen & Guestrin (2016), KDD"),
 }
 """Title and reference."""
 
 
-def _row(name: str, place: str, min_length: int, cost: Cost, known: bool = False) -> Entry:
+def _row(name: str, place: str, min_length: int, cost: Cost, known: bool = False, *needs: str) -> Entry:
     module, _, attribute = place.partition(":")
-    return Entry(
-        f"many_models.learners.{module}", attribute, LearnerInfo(name, *_ABOUT[name], min_length, cost, known)
-    )
+    info = LearnerInfo(name, *_ABOUT[name], min_length, cost, known, needs)
+    return Entry(f"many_models.learners.{module}", attribute, info)
 
 
 # fmt: off
@@ -96,6 +104,8 @@ _ROWS = (
     _row("ets",              "smoothing:Ets",          8, "moderate"),
     _row("theta",            "smoothing:Theta",        6, "cheap"),
     _row("ces",              "smoothing:Ces",          6, "cheap"),
+    _row("mstl",             "decomposition:Mstl",    12, "moderate"),
+    _row("mfles",            "decomposition:Mfles",   12, "moderate"),
     _row("arima",            "arima:Arima",           10, "moderate", True),
     _row("arx",              "arx:Arx",                8, "cheap",    True),
     _row("auto_arima",       "auto_arima:AutoArima",  10, "dear",     True),
@@ -110,6 +120,7 @@ _ROWS = (
     _row("random_forest",    "forests:RandomForest",  12, "moderate", True),
     _row("extra_trees",      "forests:ExtraTrees",    12, "moderate", True),
     _row("gradient_boosting", "forests:GradientBoosting", 12, "moderate", True),
+    _row("xgboost",          "boosting:XGBoost",      12, "moderate", True, "xgboost"),
 )
 # fmt: on
 

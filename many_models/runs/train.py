@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from many_models.automl.prior import Prior, shipped_prior
 from many_models.automl.rows import FOLDERS, read_rows
-from many_models.automl.settings import weight_problems
+from many_models.automl.settings import learner_problems, weight_problems
 from many_models.automl.task import TrainTask
 from many_models.engines.base import Engine, GroupJob, Panel
 from many_models.engines.table import engine_for
@@ -397,6 +397,7 @@ def open_source(
         if limit is not None and limit < 1:
             raise DataError(Problem("--limit", str(limit), "1 or more", "leave it out to train every key"))
         problems = [*PrepareSettings.of(spec).problems(panel.layout), *weight_problems(spec, panel.layout)]
+        problems += learner_problems(spec)
         if problems:
             raise DataError(problems)
         groups = list(range(count if limit is None else min(limit, count)))

@@ -16,6 +16,8 @@ LEARNER_NAMES: tuple[str, ...] = (
     "ets",
     "theta",
     "ces",
+    "mstl",
+    "mfles",
     "arima",
     "arx",
     "auto_arima",
@@ -30,5 +32,7 @@ LEARNER_NAMES: tuple[str, ...] = (
     "random_forest",
     "extra_trees",
     "gradient_boosting",
+    "xgboost",
+    "tcn",
 )
 """Held equal to the table of learners by a test, since the configuration may not import learners."""
