@@ -7,7 +7,8 @@ from importlib.util import find_spec
 
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, FitContext
-from many_models.learners.table import learner, learner_info
+from many_models.learners.pooled import GroupSeries
+from many_models.learners.table import learner, learner_info, pooled_learner
 from many_models.panel.demand import demand_class
 from many_models.panel.series import Series
 
@@ -75,6 +76,31 @@ def series_candidates(
             continue
         try:
             found.extend(chosen.candidates(series, context))
+        except LearnerError:
+            continue
+    return tuple(found)
+
+
+def pooled_candidates(
+    group: Sequence[GroupSeries], names: Sequence[str], named: bool = False
+) -> tuple[Candidate, ...]:
+    """The candidates of these learners that learn one model across the series of a group.
+
+    Parameters
+    ----------
+    group
+        The series that the models will be fitted on, each with its whole history.
+    names
+        Learners, as `learner_names` gives them; those that learn from single series alone add nothing.
+    named
+        Whether the user named the learners, so that no limit of a preset applies.
+    """
+    found: list[Candidate] = []
+    for name in names:
+        if not learner_info(name).pooled:
+            continue
+        try:
+            found.extend(pooled_learner(name).pooled_candidates(group))
         except LearnerError:
             continue
     return tuple(found)

@@ -9,14 +9,16 @@ from typing import Any
 from many_models.features.base import Family
 from many_models.features.context import Context
 from many_models.features.covariates import Covariates
+from many_models.features.group import Group
 from many_models.features.lags import Lags
 from many_models.features.past import Past
 from many_models.features.plan import FeaturePlan
+from many_models.features.recent import Recent
 from many_models.features.stl import Stl
 from many_models.features.windows import Windows
 
-TARGET, TIME = "target", "time"
-FROM_TARGET: tuple[type, ...] = (Lags, Windows, Stl)
+TARGET, TIME, KEY = "target", "time", "series"
+FROM_TARGET: tuple[type, ...] = (Lags, Windows, Stl, Recent)
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Feature:
     name, family
         As the model knows it.
     sources
-        The input columns that it is made of; `target`, `time`.
+        The input columns that it is made of; `target`, `time`, and `series` for which series it is.
     parameters
         What tells it from the others of its family, as JSON values.
     """
@@ -73,6 +75,8 @@ def _made_of(
             )
             for r in family.readings
         ]
+    if isinstance(family, Group):
+        return [((KEY if name in family.member else TARGET,), {}) for name in family.columns]
     if isinstance(family, Lags):
         return [((TARGET,), {"lag": lag}) for lag in family.lags]
     # A family of the user's may say what it reads; others read the calendar.

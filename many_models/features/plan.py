@@ -13,10 +13,12 @@ from many_models.features.context import Context
 from many_models.features.covariates import Covariates
 from many_models.features.events import Events
 from many_models.features.fourier import Fourier
+from many_models.features.group import Group
 from many_models.features.holidays import Holidays
 from many_models.features.lags import Lags
 from many_models.features.own import own_family
 from many_models.features.past import Past
+from many_models.features.recent import Recent
 from many_models.features.rows import Rows
 from many_models.features.stl import Stl
 from many_models.features.trend import Trend
@@ -35,6 +37,8 @@ FAMILIES: dict[str, type[Family]] = {
     "covariates": Covariates,
     "context": Context,
     "past": Past,
+    "recent": Recent,
+    "group": Group,
 }
 """Every family by name; a new one is one file and one line here."""
 

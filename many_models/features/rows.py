@@ -53,6 +53,8 @@ class Rows:
         later than its `cutoff`.
     zero : [n]
         What a target of zero is on the scale of `y`; nothing = 0.
+    member : [m]
+        What a model of a group knows of the series that all these rows belong to.
     """
 
     grid: Grid
@@ -66,6 +68,7 @@ class Rows:
     known_table: Floats = field(default_factory=_no_columns)
     past_x: Floats = field(default_factory=_no_columns)
     zero: Floats = field(default_factory=_no_zeros)
+    member: Floats = field(default_factory=_no_zeros)
 
     def __len__(self) -> int:
         return len(self.ordinals)
@@ -136,3 +139,7 @@ class Rows:
     def with_zero(self, zero: float) -> Rows:
         """The same rows on a scale on which a target of zero is `zero`."""
         return replace(self, zero=np.full(len(self), zero))
+
+    def of_member(self, member: Floats) -> Rows:
+        """The same rows with what a model of a group knows of their series [m]."""
+        return replace(self, member=member)

@@ -105,6 +105,8 @@ class LearnerInfo:
         Whether it can use known covariates.
     requires
         Import names it needs beyond the core dependencies (an extra).
+    pooled
+        Whether it also learns one model across the series of a group (`PooledLearner`).
     """
 
     name: str
@@ -114,6 +116,7 @@ class LearnerInfo:
     cost: Cost
     uses_known: bool = False
     requires: tuple[str, ...] = ()
+    pooled: bool = False
 
 
 @dataclass(frozen=True)

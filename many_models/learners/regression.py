@@ -9,7 +9,7 @@ steps before it, in turn, so that lags and windows are as old there as they will
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, TypeAlias
 
@@ -447,7 +447,7 @@ def loaded(state: State, load: Callable[[State], Core]) -> RegressionModel:
     """
     frame = Frame.load(state["frame"])
     width = len(frame.plan.columns)
-    cores = tuple(_core(core, load, width) for core in state["cores"])
+    cores = tuple(loaded_core(core, load, width) for core in state["cores"])
     until = tuple(int(step) for step in state["until"])
     if len(cores) != len(until) or not cores:
         raise DamagedError("a regression model has other steps than cores")
@@ -466,7 +466,7 @@ def loaded(state: State, load: Callable[[State], Core]) -> RegressionModel:
     )
 
 
-def _core(state: State, load: Callable[[State], Core], width: int) -> Core:
+def loaded_core(state: State, load: Callable[[State], Core], width: int) -> Core:
     """The core that gave this state, for `width` columns."""
     pipeline = Pipeline.load(state["pipeline"], width) if "pipeline" in state else None
     core = load(state["core"] if pipeline else state)
@@ -635,7 +635,9 @@ BOOSTING: dict[str, Any] = {
 }
 
 
-def boosted_trees(lesson: Lesson, context: FitContext) -> Trees:
+def boosted_trees(
+    lesson: Lesson, context: FitContext, boosting: Mapping[str, Any] = BOOSTING, trees: int = TREES
+) -> Trees:
     """Trees fitted to a lesson, in single precision.
 
     Raises
@@ -648,9 +650,9 @@ def boosted_trees(lesson: Lesson, context: FitContext) -> Trees:
     x, z = lesson.x, lesson.z
     if x.shape[1] == 0:
         x = np.zeros((len(z), 1))
-    settings = {**BOOSTING, "seed": context.seed % 2**31}
+    settings = {**boosting, "seed": context.seed % 2**31}
     booster = lightgbm.Booster(settings, lightgbm.Dataset(x, z, params=settings))
-    for round_ in range(TREES):
+    for round_ in range(trees):
         if round_ % 16 == 15 and context.deadline.passed:
             raise LearnerError("DEADLINE")
         if booster.update():

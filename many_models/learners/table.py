@@ -5,18 +5,27 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from many_models.errors import LookupFailed, Problem, nearest
 from many_models.learners.base import Cost, Learner, LearnerInfo
 
+if TYPE_CHECKING:
+    from many_models.learners.pooled import PooledLearner
+
 
 @dataclass(frozen=True)
 class Entry:
-    """Where a learner's class stands, and what the learner is."""
+    """Where a learner's class stands, and what the learner is.
+
+    `pooled` is where the class stands that learns across the series of a group (module:class).
+    """
 
     module: str
     attribute: str
     info: LearnerInfo
+    pooled: str = ""
 
 
 _SIMPLE = "Hyndman & Athanasopoulos, Forecasting: Principles and Practice, 3rd ed., section 5.2"
@@ -77,15 +86,35 @@ _ABOUT = {
         "Boosted trees of scikit-learn on the same columns",
         "Friedman (2002), Comput. Statist. Data Anal. 38(4)",
     ),
+    "tcn": (
+        "A temporal convolutional network that tells quantiles, of a group or of one long series",
+        "Bai, Kolter & Koltun (2018), arXiv:1803.01271",
+    ),
     "xgboost": ("XGBoost on the same columns", "Chen & Guestrin (2016), KDD"),
 }
 """Title and reference."""
 
 
+_POOLED = {
+    "elastic_net": "pooled_regression:PooledElasticNet",
+    "lightgbm": "pooled_regression:PooledLightGBM",
+    "lasso_lars": "pooled_regression:PooledLassoLars",
+    "sgd": "pooled_regression:PooledSgd",
+    "knn": "pooled_regression:PooledKnn",
+    "decision_tree": "pooled_regression:PooledDecisionTree",
+    "random_forest": "pooled_regression:PooledRandomForest",
+    "extra_trees": "pooled_regression:PooledExtraTrees",
+    "gradient_boosting": "pooled_regression:PooledGradientBoosting",
+    "tcn": "tcn:PooledTcn",
+}
+"""The learners that also learn one model across the series of a group, and the class that does it."""
+
+
 def _row(name: str, place: str, min_length: int, cost: Cost, known: bool = False, *needs: str) -> Entry:
     module, _, attribute = place.partition(":")
-    info = LearnerInfo(name, *_ABOUT[name], min_length, cost, known, needs)
-    return Entry(f"many_models.learners.{module}", attribute, info)
+    pooled = _POOLED.get(name, "")
+    info = LearnerInfo(name, *_ABOUT[name], min_length, cost, known, needs, bool(pooled))
+    return Entry(f"many_models.learners.{module}", attribute, info, pooled)
 
 
 # fmt: off
@@ -121,10 +150,14 @@ _ROWS = (
     _row("extra_trees",      "forests:ExtraTrees",    12, "moderate", True),
     _row("gradient_boosting", "forests:GradientBoosting", 12, "moderate", True),
     _row("xgboost",          "boosting:XGBoost",      12, "moderate", True, "xgboost"),
+    _row("tcn",              "tcn:Tcn",               40, "dear",     True, "torch", "pytorch_lightning"),
 )
 # fmt: on
 
 LEARNERS: dict[str, Entry] = {entry.info.name: entry for entry in _ROWS}
+
+EXTRAS = {"torch": "tcn", "pytorch_lightning": "tcn", "xgboost": "xgboost"}
+"""The extra that installs what a learner requires beyond the core."""
 
 
 def learner_names() -> tuple[str, ...]:
@@ -148,6 +181,41 @@ def learner(name: str) -> Learner:
     """
     entry = _entry_of(name)
     made: Learner = getattr(import_module(entry.module), entry.attribute)()
+    return made
+
+
+def installation(name: str) -> str | None:
+    """The command that installs what this learner lacks here; None where all is there. Imports nothing."""
+    lacking = [module for module in learner_info(name).requires if find_spec(module) is None]
+    return f'pip install "many-models[{EXTRAS[lacking[0]]}]"' if lacking else None
+
+
+def pooled_names() -> tuple[str, ...]:
+    """The names of the learners that learn one model across the series of a group, simplest first."""
+    return tuple(name for name, entry in LEARNERS.items() if entry.info.pooled)
+
+
+@cache
+def pooled_learner(name: str) -> PooledLearner:
+    """The learner of that name as one that learns across the series of a group.
+
+    Raises
+    ------
+    LookupFailed
+        Where there is no such learner, or it learns from single series alone.
+    """
+    place = _entry_of(name).pooled
+    if not place:
+        raise LookupFailed(
+            Problem(
+                "learners",
+                f"{name!r}, which learns from single series",
+                ", ".join(pooled_names()),
+                "choose one of these to learn across a group",
+            )
+        )
+    module, _, attribute = place.partition(":")
+    made: PooledLearner = getattr(import_module(f"many_models.learners.{module}"), attribute)()
     return made
 
 

@@ -363,7 +363,7 @@ def _lags(value: Any) -> Any:
 
 FAMILY_NAMES = (
     "lags", "windows", "trend", "fourier", "stl", "calendar", "holidays", "events", "covariates", "context",
-    "past",
+    "past", "recent", "group",
 )  # fmt: skip
 """Held equal to the table of families by a test, since the configuration may not import features."""
 

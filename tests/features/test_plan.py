@@ -97,6 +97,6 @@ def test_a_plan_without_families_has_no_columns(daily):
 
 def test_settings_switch_families_off(daily):
     past = CovariateSettings(past_lags=(), past_windows=())
-    none = FeatureSettings(lags=(), windows=(), calendar=False, fourier=0, covariates=past)
+    none = FeatureSettings(lags=(), windows=(), calendar=False, fourier=0, covariates=past, block=("group",))
     wishes = Wishes("tree", season=7, reach=14, settings=none)
     assert FeaturePlan.decide(daily, wishes, EVERYTHING).columns == ("trend", "price", "advert")
