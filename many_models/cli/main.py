@@ -445,6 +445,10 @@ def _register(run: Run, name: str) -> None:
     version = run.register(name)
     alias = f", alias {version.alias}" if version.alias else "; the alias was not moved"
     output.message(f"registered models:/{version.name}/{version.version}{alias}")
+    promotion = run.summary.get("promotion")
+    if promotion and promotion.get("contest"):
+        output.print_contest(promotion["contest"])
+        output.message(f"models:/{version.name}@{promotion['alias']} is version {promotion['version']}")
 
 
 # Typer has brought its own click since 0.26 and stood on the package click before: its public exception
