@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -236,6 +236,10 @@ def forecast(
     paths: Annotated[
         int | None, typer.Option(help="Write so many simulated futures of each series in place of quantiles.")
     ] = None,
+    missing_model: Annotated[
+        Literal["empty", "error", "pooled", "naive"] | None,
+        typer.Option(help="Series of --data that were not trained; default as in the configuration."),
+    ] = None,
 ) -> int:
     """Forecast the next steps of each series, or exactly the rows asked for."""
     from many_models.cli import output
@@ -248,7 +252,7 @@ def forecast(
     rows = None if future is None else read_table(future)
     where = models.parse_key(key or [])
     if paths is None:
-        frame = models.forecast(history, rows, horizon, where)
+        frame = models.forecast(history, rows, horizon, where, missing_model)
     else:
         frame = models.simulate(paths, history, rows, horizon, where)
     write_table(frame, out)

@@ -23,6 +23,7 @@ from many_models.panel.keys import KeyColumn, SeriesKey, parse_key
 from many_models.panel.layout import Layout
 from many_models.runs.bundling import index_of_run
 from many_models.runs.directory import SPEC, RunDirectory
+from many_models.runs.newcomers import MissingModel
 from many_models.runs.scoring import Scorer
 from many_models.spec import ForecastSpec
 
@@ -221,6 +222,7 @@ class ModelSet:
         future: Any = None,
         horizon: int | None = None,
         where: Mapping[str, Any] | None = None,
+        missing_model: MissingModel | None = None,
     ) -> Any:
         """The forecasts of many keys at once; pandas in, pandas out; Spark in, Spark out.
 
@@ -234,6 +236,10 @@ class ModelSet:
             Without `future`: so many steps after each series' last observation; default the trained horizon.
         where
             Only series with these key values; may name some of the key columns.
+        missing_model
+            What becomes of a series that was not trained, where `history` holds it: `empty` (a row that
+            says so), `error`, `pooled` (the models of its group, else seasonal naive) or `naive`; default
+            as in the configuration of the run. Such rows are `FALLBACK` with the reason `NEW_SERIES`.
 
         Returns
         -------
@@ -244,8 +250,8 @@ class ModelSet:
         if _is_spark(history) or _is_spark(future):
             from many_models.runs.spark_scoring import forecast_on_spark
 
-            return forecast_on_spark(self, history, future, horizon, where)
-        return Scorer(self).forecast(history, future, horizon, where)
+            return forecast_on_spark(self, history, future, horizon, where, missing_model)
+        return Scorer(self, missing_model=missing_model).forecast(history, future, horizon, where)
 
     def simulate(
         self,
@@ -365,7 +371,13 @@ def open_models(uri: str | Path, *, tracking_uri: str | None = None) -> ModelSet
 
 
 def models_of_bundle(bundle: Bundle, lineage: Mapping[str, Any]) -> ModelSet:
-    """The models of an open bundle."""
+    """The models of an open bundle.
+
+    Raises
+    ------
+    DamagedError
+        When its manifest does not say what they are, or says other than its index.
+    """
     manifest = bundle.manifest
     try:
         layout = Layout.from_dict(manifest["layout"])

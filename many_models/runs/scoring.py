@@ -22,6 +22,7 @@ from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import PrepareSettings, future_rows, prepare
 from many_models.panel.series import Bools, Floats, Future
+from many_models.runs.newcomers import MissingModel, Newcomers
 from many_models.runs.tables import Rows, rows_of
 
 if TYPE_CHECKING:
@@ -145,8 +146,16 @@ class Answers:
 class Scorer:
     """Forecasts with a set of models: history moves states, future rows are answered one by one."""
 
-    def __init__(self, models: ModelSet, paths: int = 0, seed: int | None = None) -> None:
+    def __init__(
+        self,
+        models: ModelSet,
+        paths: int = 0,
+        seed: int | None = None,
+        missing_model: MissingModel | None = None,
+    ) -> None:
         self._models = models
+        self._missing: MissingModel = missing_model or models.spec.forecast.missing_model
+        self._newcomers = Newcomers(models)
         self._paths, self._seed = paths, seed
         self._layout = models.layout
         self._names = tuple(k.name for k in models.layout.keys)
@@ -173,9 +182,7 @@ class Scorer:
             raise DataError(Problem("paths", str(self._paths), "1 or more", "say how many paths are wanted"))
         if len(self._models.spec.forecast.quantiles) < 2:
             found = "the median alone: nothing is known of how values are spread"
-            raise DataError(
-                Problem("forecast.quantiles", found, "two or more", "train with more quantiles")
-            )
+            raise DataError(Problem("forecast.quantiles", found, "two or more", "train with more quantiles"))
         answers = self._answers(history, future, horizon, where)
         frame: pd.DataFrame = answers.path_table(self._paths).to_pandas()
         return frame
@@ -304,7 +311,17 @@ class Scorer:
         asked: Asked | None,
         horizon: int | None,
     ) -> None:
-        if row is None or row["content_id"] is None:
+        if row is None and self._missing == "error":
+            raise LookupFailed(
+                Problem(
+                    "key",
+                    key.canonical,
+                    "a series that was trained (forecast.missing_model: error)",
+                    "train it, or set missing_model: pooled, naive or empty",
+                )
+            )
+        model = self._model(key, row, newer)
+        if model is None:
             places = np.array([place]) if asked is None else asked.places
             t = None if asked is None else asked.frame["t"].to_numpy()
             rows = len(places)
@@ -312,13 +329,21 @@ class Scorer:
             reason = "UNKNOWN_KEY" if row is None else row["reason"]
             answers.add(key, places, t, [None] * rows, [status] * rows, [reason] * rows)
             return
-        model = self._models.load(row["content_id"])
-        if newer is not None:
-            model = self._moved(model, key, newer.frame)
         if asked is None:
             self._next_steps(answers, key, model, place, horizon or model.horizon)
         else:
             self._asked_rows(answers, key, model, asked)
+
+    def _model(
+        self, key: SeriesKey, row: Mapping[str, Any] | None, newer: Asked | None
+    ) -> SeriesModel | None:
+        """The model of a key at the end of its newer history; None where there is none."""
+        if row is not None and row["content_id"] is not None:
+            model = self._models.load(row["content_id"])
+            return model if newer is None else self._moved(model, key, newer.frame)
+        if newer is None or self._missing not in ("pooled", "naive"):
+            return None
+        return self._newcomers.model(key, newer.frame, self._missing)
 
     def _moved(self, model: SeriesModel, key: SeriesKey, frame: pd.DataFrame) -> SeriesModel:
         """The model with its state at the end of the newer history."""

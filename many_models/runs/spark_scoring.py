@@ -13,6 +13,7 @@ from many_models.automl.rows import schemas
 from many_models.engines.together import Asked, as_instants, map_with_models, shown_like, time_kind
 from many_models.errors import DataError, Problem
 from many_models.panel.layout import Layout
+from many_models.runs.newcomers import MissingModel
 from many_models.runs.scoring import Scorer
 from many_models.runs.tables import Rows
 from many_models.spec import ForecastSpec
@@ -88,18 +89,40 @@ class ForecastKeys:
         rows = models.select(["digest", *keys, *INDEX, "state"])
         rows = rows.rename_columns([keys.get(name, name) for name in rows.column_names])
         store = SentModels(rows, self.shared)
-        scorer = CanonicalScorer(ModelSet(store, self.layout, self.spec, self.lineage))
+        models_here = ModelSet(store, self.layout, self.spec, self.lineage)
+        scorer = CanonicalScorer(models_here, missing_model="empty")
         return scorer.table(frames.get("history"), frames.get("future"), self.horizon, None)
 
 
 def forecast_on_spark(
-    models: ModelSet, history: Any, future: Any, horizon: int | None, where: Mapping[str, Any] | None
+    models: ModelSet,
+    history: Any,
+    future: Any,
+    horizon: int | None,
+    where: Mapping[str, Any] | None,
+    missing_model: MissingModel | None = None,
 ) -> Any:
     """The forecasts of the rows asked for as a Spark data frame; see `ModelSet.forecast`.
 
     Nothing runs until the answer is read, except that the models are read here; the frames never
     pass through the driver. The time column has the type of the frame's own.
+
+    Raises
+    ------
+    DataError
+        When a table is no Spark data frame, or series without a model shall be more than empty rows:
+        a task has the models of its own keys alone.
     """
+    policy = missing_model or models.spec.forecast.missing_model
+    if policy != "empty":
+        raise DataError(
+            Problem(
+                "missing_model",
+                f"{policy} for Spark data frames",
+                "empty",
+                "say missing_model='empty', and forecast new series from pandas data frames",
+            )
+        )
     given = {name: frame for name, frame in (("history", history), ("future", future)) if frame is not None}
     for name, frame in given.items():
         if not hasattr(frame, "sparkSession"):

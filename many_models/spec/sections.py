@@ -110,6 +110,14 @@ class ForecastSettings(Part):
         description="Also forecast the distribution of the sum over the first so many steps (lead-time "
         "demand).",
     )
+    missing_model: Annotated[
+        Literal["empty", "error", "pooled", "naive"], choice("empty", "error", "pooled", "naive")
+    ] = Field(
+        default="empty",
+        description="What stored models say of a series that was not trained, from the history handed "
+        "over: an empty row; an error; a forecast by the pooled models of its group, else seasonal naive; "
+        "seasonal naive.",
+    )
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
