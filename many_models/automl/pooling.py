@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from many_models.automl.candidates import pooled_candidates
 from many_models.automl.evaluation import Folds, believable, check_forecast, edge, make_folds
 from many_models.automl.group import SOFT_SHARE, series_of
 from many_models.automl.pooled import Pooled, PooledTrial
@@ -29,6 +30,7 @@ from many_models.automl.training import SHORTEST
 from many_models.errors import DamagedError, LearnerError
 from many_models.learners.base import Candidate, Deadline, FitContext
 from many_models.learners.pooled import Asked, GroupSeries, PooledModel
+from many_models.learners.table import pooled_learner
 from many_models.panel.findings import Finding, finding
 from many_models.panel.guardrails import mixed_scale
 from many_models.panel.keys import SeriesKey
@@ -210,8 +212,6 @@ def _pooled(
     models: dict[str, bytes],
 ) -> dict[SeriesKey, Pooled]:
     """Every member's outcome; the pooled models are put into `models`."""
-    from many_models.automl.candidates import pooled_candidates
-
     plan, layout = plan_of(members[0].prepared, task.spec), task.layout
     names = tuple(layout.keys[i].name for i in layout.group)
     values = tuple(members[0].key.values[i] for i in layout.group)
@@ -261,8 +261,6 @@ class _Fits:
         if not group:
             raise LearnerError("TOO_SHORT", "no series that takes part has this fold")
         began = time.perf_counter()
-        from many_models.learners.table import pooled_learner
-
         with edge(self.candidate.learner):
             learner = pooled_learner(self.candidate.learner)
             model = learner.fit_pooled(group, self.candidate.parameters, self.seed, self.deadline)

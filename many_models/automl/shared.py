@@ -18,6 +18,7 @@ from many_models.bundle.container import content_id, pack, unpack
 from many_models.errors import DamagedError, LearnerError, LookupFailed
 from many_models.learners.base import Parameters, State
 from many_models.learners.pooled import PooledModel
+from many_models.learners.table import pooled_learner
 from many_models.panel.series import Floats, Forecast, Future, Series
 
 Ints = npt.NDArray[np.int64]
@@ -58,8 +59,6 @@ def load_pooled(packed: bytes) -> PooledModel:
             f"a stored model of kind {document.get('kind')!r} and version "
             f"{document.get('format_version')!r} where one of kind {POOLED_KIND!r} should be"
         )
-    from many_models.learners.table import pooled_learner
-
     try:
         return pooled_learner(document["learner"]).load_pooled(document["state"])
     except LookupFailed as trouble:
