@@ -316,6 +316,12 @@ CODES: dict[str, Code] = {
         "{count} values of the column of countries have no holidays that are known; the series goes without",
         "write a two-letter country code, with a subdivision where wanted: US, DE-BY",
     ),
+    "EVENTS_UNKNOWN_KEY": Code(
+        "warning",
+        "alerted",
+        "{count} keys in the table of events are not in the data",
+        "correct the keys in the table, or events.by",
+    ),
     "WEIGHT_MISSING": Code(
         "warning",
         "alerted",

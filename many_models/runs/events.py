@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, TypeAlias
 
@@ -15,6 +14,7 @@ from many_models.errors import DataError, Problem, nearest
 from many_models.panel.canonical import canonical_frame, time_values
 from many_models.panel.clock import formats_of
 from many_models.panel.events import EventTable
+from many_models.panel.findings import Finding, finding
 from many_models.panel.layout import Layout, TimeColumn
 from many_models.panel.zones import DAY_US, to_wall
 from many_models.runs.tables import Rows, read_table
@@ -22,16 +22,13 @@ from many_models.spec import ForecastSpec
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
-LOG = logging.getLogger("many_models.events")
-
 AMBIGUOUS = {"%m/%d/%Y", "%d/%m/%Y"}
 
 
 def events_of(spec: ForecastSpec, layout: Layout, groups: pd.DataFrame) -> EventTable | None:
     """The events of a configuration; None where it names none.
 
-    Events of keys that the panel does not have are reported; where it has none of them, they are
-    refused.
+    Where the panel has none of the keys that events are told for, they are refused.
 
     Parameters
     ----------
@@ -47,14 +44,24 @@ def events_of(spec: ForecastSpec, layout: Layout, groups: pd.DataFrame) -> Event
         return None
     table = read_events(read_table(spec.events.path), spec, layout)
     strangers = unknown_keys(table, layout, groups)
-    if strangers:
-        shown = ", ".join(map(str, strangers[:5])) + (", …" if len(strangers) > 5 else "")
-        text = f"{len(strangers)} of {len(table.keys)} keys in events are not in the data: {shown}"
-        if len(strangers) == len(table.keys):
-            where = f"events: {', '.join(table.by)}"
-            raise DataError(Problem(where, text, "keys of the data", "correct the keys, or events.by"))
-        LOG.warning("EVENTS_UNKNOWN_KEY: %s", text)
+    if strangers and len(strangers) == len(table.keys):
+        where, text = f"events: {', '.join(table.by)}", strangers_text(table, strangers)
+        raise DataError(Problem(where, text, "keys of the data", "correct the keys, or events.by"))
     return table
+
+
+def strangers_text(table: EventTable, strangers: Sequence[tuple[Any, ...]]) -> str:
+    """How many keys of events the data do not have, and the first of them."""
+    shown = ", ".join(map(str, strangers[:5])) + (", …" if len(strangers) > 5 else "")
+    return f"{len(strangers)} of {len(table.keys)} keys in events are not in the data: {shown}"
+
+
+def event_findings(table: EventTable | None, layout: Layout, groups: pd.DataFrame) -> tuple[Finding, ...]:
+    """The finding that events are told for keys that the data do not have."""
+    strangers = [] if table is None else unknown_keys(table, layout, groups)
+    if table is None or not strangers:
+        return ()
+    return (finding("EVENTS_UNKNOWN_KEY", len(strangers), message=strangers_text(table, strangers)),)
 
 
 def unknown_keys(table: EventTable, layout: Layout, groups: pd.DataFrame) -> list[tuple[Any, ...]]:

@@ -33,7 +33,7 @@ from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, withou
 from many_models.panel.preparation import PrepareSettings
 from many_models.runs.base import Base, open_base, refuse_other_panel
 from many_models.runs.directory import RunDirectory, cancelled_message, default_directory, refuse_used
-from many_models.runs.events import events_of
+from many_models.runs.events import event_findings, events_of
 from many_models.runs.fingerprints import cancelling_job, marking_job, training_job
 from many_models.runs.inheritance import based_on, inherited_tables, select
 from many_models.runs.journal import Beginning, Done, Plan, sole_writer
@@ -98,11 +98,12 @@ class Opened:
         kept = [suspect for suspect in self.suspects if suspect.column in self.keep]
         lost = [suspect for suspect in self.suspects if suspect.column not in self.keep]
         sides = (("LEAKAGE_SUSPECT", lost, "left out"), ("LEAKAGE_KEPT", kept, "kept (data.keep)"))
-        return tuple(
+        suspected = tuple(
             finding(code, len(some), message=f"{done}: {'; '.join(map(str, some))}")
             for code, some, done in sides
             if some
         )
+        return (*suspected, *event_findings(self.events, self.panel.layout, self.panel.groups))
 
     @property
     def series(self) -> int:

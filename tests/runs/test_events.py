@@ -10,7 +10,7 @@ from many_models import ForecastSpec, train
 from many_models.errors import DataError, SpecError
 from many_models.panel.keys import KeyColumn, SeriesKey
 from many_models.panel.layout import Layout, TimeColumn
-from many_models.runs.events import events_of, read_events
+from many_models.runs.events import event_findings, events_of, read_events
 from many_models.runs.tables import Rows, read_table
 
 LAYOUT = Layout(
@@ -119,16 +119,20 @@ def test_whole_number_times_have_no_events():
         read({"event": ["x"], "date": ["2024-01-01"]}, layout)
 
 
-def test_keys_that_the_data_do_not_have_are_reported(tmp_path, caplog):
+def test_keys_that_the_data_do_not_have_are_a_finding(tmp_path):
     path = tmp_path / "events.csv"
     path.write_text("store,event,date\n1,x,2024-01-01\n9,x,2024-01-01\n")
     spec = spec_with(path=str(path), by=["store"])
-    assert events_of(spec, LAYOUT, GROUPS).keys == {(1,), (9,)}
-    assert "1 of 2 keys" in caplog.text
+    table = events_of(spec, LAYOUT, GROUPS)
+    assert table.keys == {(1,), (9,)}
+    (found,) = event_findings(table, LAYOUT, GROUPS)
+    assert (found.code, found.count, found.state) == ("EVENTS_UNKNOWN_KEY", 1, "alerted")
+    assert "1 of 2 keys in events are not in the data: (9,)" in found.message
     path.write_text("store,event,date\n9,x,2024-01-01\n")
     with pytest.raises(DataError, match="1 of 1 keys"):
         events_of(spec, LAYOUT, GROUPS)
     assert events_of(spec.replace({"events": None}), LAYOUT, GROUPS) is None
+    assert event_findings(None, LAYOUT, GROUPS) == ()
 
 
 def test_a_column_that_is_no_key_is_refused_with_its_neighbour():
