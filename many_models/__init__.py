@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from many_models.runs.check import check_source
     from many_models.runs.models import ModelSet, open_models
+    from many_models.runs.monitor import monitor
     from many_models.runs.mutations import mutations
     from many_models.runs.promotion import promote
     from many_models.runs.resume import resume
@@ -27,6 +28,7 @@ _HOMES = {
     "ModelSet": "many_models.runs.models",
     "Run": "many_models.runs.run",
     "check_source": "many_models.runs.check",
+    "monitor": "many_models.runs.monitor",
     "mutations": "many_models.runs.mutations",
     "open_models": "many_models.runs.models",
     "open_run": "many_models.runs.run",
@@ -41,6 +43,7 @@ __all__ = [
     "Run",
     "__version__",
     "check_source",
+    "monitor",
     "mutations",
     "open_models",
     "open_run",

@@ -367,6 +367,30 @@ def rollback(
 
 
 @app.command()
+def monitor(
+    model: Model,
+    data: Annotated[str, typer.Option(help="A table with values that came after the models were trained.")],
+    cutoff: Annotated[str | None, typer.Option(help="Read nothing later than this date.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for what is found; default runs/<name>-monitor-<UTC time>.")
+    ] = None,
+    json: Json = False,
+) -> int:
+    """Compare forecasts with what came: by step, by age, and which series to train again."""
+    from many_models.cli import output
+    from many_models.runs.monitor import monitor as look
+
+    found = look(model, data, cutoff=cutoff, out=out, progress=_progress())
+    if json:
+        for record in found.records():
+            output.print_json(record)
+        return 0
+    output.print_monitor(found.summary, found.series())
+    output.line(str(found.directory))
+    return 0
+
+
+@app.command()
 def report(
     run_dir: Annotated[Path, typer.Argument(help="A run directory.")],
     out: Annotated[

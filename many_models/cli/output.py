@@ -191,6 +191,34 @@ def _print_errors(errors: Mapping[str, Mapping[str, float | None]]) -> None:
     )
 
 
+MOST_ALERTS = 10
+"""So many series are named; the rest stands in the table that is written."""
+
+
+def print_monitor(summary: Mapping[str, Any], series: Any) -> None:
+    """Errors on newer data relative to the folds', by step and by age, and the series with alerts."""
+    whole = summary["all"]
+    line(
+        f"{summary['judged_series']} of {summary['series']} series have {summary['stamps']} newer values; "
+        f"{summary['issued_stamps']} of the forecasts are those that were left with the models"
+    )
+    columns = ("stamps", "relative_error", "bias", "coverage")
+    for name, records in (("step", summary["by_step"]), ("age", summary["by_age"])):
+        rows = [[record[name], *(record[column] for column in columns)] for record in records]
+        print_table((name, *columns), [*rows, ["all", *(whole[column] for column in columns)]])
+    named = series[series["alerts"] != ""].sort_values("errors", ascending=False)
+    counts = ", ".join(f"{count} {name}" for name, count in summary["alerts"].items())
+    line(f"{len(named)} series with alerts: {counts}")
+    if len(named):
+        keys = list(series.columns[: series.columns.get_loc("stamps")])
+        shown = [*keys, "ratio", "errors", "bias", "coverage", "alerts"]
+        print_table(shown, named[shown].head(MOST_ALERTS).to_numpy().tolist())
+    if summary["alerts"]["DRIFT"]:
+        line(
+            f"to train those that drifted: many-models train CONFIG --only drifted --base {summary['model']}"
+        )
+
+
 def _signed(values: Mapping[str, Any], name: str) -> str:
     return f"{values[name]:+.3f} ± {values[f'{name}_se']:.3f}"
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import io
 import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -248,3 +249,28 @@ def interval_columns(columns: pd.Index) -> list[tuple[str, str, float]]:
         if high is not None:
             pairs.append((levels[low], levels[high], high - low))
     return pairs
+
+
+def plot_errors(by_step: Sequence[Mapping[str, Any]], by_age: Sequence[Mapping[str, Any]]) -> Figure:
+    """Errors on newer data relative to those of the folds: by step, and by the age of the models.
+
+    Parameters
+    ----------
+    by_step, by_age
+        Records with `step` or `age`, `relative_error`, `bias` and `coverage`.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    for place, (records, name, label) in enumerate(
+        ((by_step, "step", "step"), (by_age, "age", "periods since it was trained")), start=1
+    ):
+        axes = figure.add_subplot(1, 2, place)
+        x = [record[name] for record in records]
+        y = [np.nan if record["relative_error"] is None else record["relative_error"] for record in records]
+        axes.plot(x, y, color=FORECAST, marker="o", markersize=4)
+        axes.axhline(1.0, color=MUTED, linewidth=1)
+        axes.set_xlabel(label)
+        axes.set_ylabel("error / error in the folds")
+        axes.set_ylim(bottom=0)
+    return figure
