@@ -357,7 +357,7 @@ def nyc_energy_week(options: Options) -> Outcome:
     known = hourly_energy(options, spec)
     bare = hourly_energy(options, spec.replace({"data.known": []}))
     mean = known.table["mase"]
-    naive = min(mean["a day before"], mean["a week before"])
+    naive = mean.iloc[1:].min()
     below = 1 - mean.iloc[0] / naive
     without = bare.table["mase"].iloc[0]
     known.remarks.append(

@@ -399,6 +399,9 @@ def _add_lineage(
     )
 
 
+INCOMPLETE = ("FUTURE_COVARIATES_MISSING", "CONTEXT_MISSING")
+"""Reasons of rows that were forecast without all that the ensemble reads."""
+
 _FINDING_COLUMNS = ("code", "severity", "state", "count", "message", "action")
 
 
@@ -586,6 +589,9 @@ def _add_forecasts(
             "run_id": task.run_id,
         },
     )
+    alone = sum(r == "CONTEXT_MISSING" for r in answer.reason)
+    if alone:
+        _add_findings(rows, key, [finding("CONTEXT_MISSING", alone)])
     missing = sum(r == "FUTURE_COVARIATES_MISSING" for r in answer.reason)
     if missing:
         text = f"{missing} of {len(future)} rows are forecast by the stand-by"
@@ -593,7 +599,7 @@ def _add_forecasts(
     for steps in spec.forecast.totals:
         # A total is as good as its worst row: if any row came from the stand-by, so did the total.
         worst = next((i for i in range(steps) if answer.status[i] != model.status), 0)
-        quantiles = model.total(forecast.mean, steps, answer.reason[worst] == "FUTURE_COVARIATES_MISSING")
+        quantiles = model.total(forecast.mean, steps, answer.reason[worst] in INCOMPLETE)
         rows.add(
             "totals",
             key.values,

@@ -135,9 +135,11 @@ class SeriesModel:
         """The forecast of every stamp in `future`.
 
         A row whose known covariates are not all there is answered by the stand-by, and says so;
-        where a member cannot answer, the next in line does: stand-by, then seasonal naive.
+        where a member cannot answer, the next in line does: stand-by, then seasonal naive. A row
+        that lacks its siblings' covariates alone keeps its own, beside what siblings last had.
         """
         rows = len(future)
+        future, carried = self._with_last_context(future)
         mean, median = np.empty(rows), np.empty(rows)
         label, status = [self.label] * rows, [self.status] * rows
         reason: list[str | None] = [self.reason] * rows
@@ -157,6 +159,9 @@ class SeriesModel:
                     status[i], reason[i] = "FALLBACK", "FUTURE_COVARIATES_MISSING"
                 elif failed:
                     status[i], reason[i] = "FALLBACK", failed
+                elif carried[i]:
+                    status[i], reason[i] = "FALLBACK", "CONTEXT_MISSING"
+        size[carried] = self.bands.standby_scale
         leads = (future.ordinals - self.history.end).astype(np.float64)
         table = self.bands.at(leads, self.bands.steps)
         quantiles = step_quantiles(median, size[:, None] * table, self.levels)
@@ -169,6 +174,17 @@ class SeriesModel:
         return SeriesForecast(
             Forecast(mean, quantiles, self.levels), tuple(label), tuple(status), tuple(reason)
         )
+
+    def _with_last_context(self, future: Future) -> tuple[Future, Bools]:
+        """The future with the siblings' last covariates where no sibling has a row, and where that is [H]."""
+        columns = self.history.known
+        siblings = np.array([column.origin == "siblings" for column in columns], dtype=bool)
+        if not self.uses_known or not siblings.any() or future.known_x.shape[1] != len(columns):
+            return future, np.zeros(len(future), dtype=bool)
+        missing = ~np.isfinite(future.known_x)
+        carried: Bools = missing[:, siblings].any(axis=1) & ~missing[:, ~siblings].any(axis=1)
+        last = np.where(carried[:, None] & missing & siblings, self.history.known_x[-1], future.known_x)
+        return replace(future, known_x=last), carried & np.isfinite(last).all(axis=1)
 
     def total(self, mean: Floats, steps: int, standby: bool) -> Floats:
         """Quantiles [Q] of the sum over the first `steps` steps, whose means [H] are given."""

@@ -372,6 +372,12 @@ CODES: dict[str, Code] = {
         "the backtest used the realised values of {count} known covariates; the real horizon may know less",
         "compare with the best covariate-free score printed beside",
     ),
+    "CONTEXT_MISSING": Code(
+        "warning",
+        "done",
+        "{count} steps lack the siblings' rows: the values that siblings last had stand in",
+        "give the rows of the siblings with the rows to forecast, in one call",
+    ),
     "FUTURE_COVARIATES_MISSING": Code(
         "warning",
         "done",

@@ -138,7 +138,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     Guardrail(
         "COVARIATES_AHEAD",
         "known covariates in the horizon",
-        ("COVARIATE_ABSENT_AHEAD", "COVARIATE_PARTLY_AHEAD", "FUTURE_COVARIATES_MISSING"),
+        ("COVARIATE_ABSENT_AHEAD", "COVARIATE_PARTLY_AHEAD", "FUTURE_COVARIATES_MISSING", "CONTEXT_MISSING"),
         "columns",
     ),
     Guardrail(

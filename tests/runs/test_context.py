@@ -88,10 +88,21 @@ def test_one_key_reads_its_siblings_rows_and_answers_its_own(models):
     assert set(one["status"]) == {"TRAINED"}
 
 
-def test_without_any_sibling_the_stand_by_answers_and_says_so(models):
-    alone = models.forecast(future=FUTURE.query("store == 1 and brand == 'a'"))
-    assert set(alone["reason"]) == {"FUTURE_COVARIATES_MISSING"}
-    assert alone["mean"].notna().all()
+def test_without_any_sibling_the_own_price_counts_beside_what_siblings_last_had(models):
+    rows = FUTURE.query("store == 1 and brand == 'a'")
+    alone = models.forecast(future=rows)
+    assert set(alone["status"]) == {"FALLBACK"}
+    assert set(alone["reason"]) == {"CONTEXT_MISSING"}
+    # as if every sibling kept the price of its last week
+    last = HISTORY[HISTORY["week"] == HISTORY["week"].max()].set_index(["store", "brand"])["price"]
+    kept = FUTURE.assign(
+        price=[p if b == "a" else last[s, b] for s, b, p in FUTURE[["store", "brand", "price"]].to_numpy()]
+    )
+    told = models.forecast(future=kept).query("store == 1 and brand == 'a'")
+    np.testing.assert_array_equal(alone["mean"], told["mean"])
+    bare = models.forecast(future=rows.drop(columns="price"))
+    assert set(bare["reason"]) == {"FUTURE_COVARIATES_MISSING"}
+    assert not np.allclose(alone["mean"], bare["mean"])
 
 
 def test_one_absent_sibling_leaves_those_that_are_there(models):
