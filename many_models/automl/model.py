@@ -346,7 +346,8 @@ def load_series_model(state: State, pooled: PooledModels = no_pooled) -> SeriesM
     DamagedError
         Where the state is of another kind or version, or not of the form that is written.
     """
-    if state.get("kind") != KIND or state.get("format_version") != FORMAT_VERSION:
+    # as text: what stands there may be an array, which is equal to nothing as a whole
+    if [str(state.get(name)) for name in ("kind", "format_version")] != [KIND, str(FORMAT_VERSION)]:
         raise DamagedError(
             f"a stored model of kind {state.get('kind')!r} and version {state.get('format_version')!r}; "
             f"this release reads {KIND!r} of version {FORMAT_VERSION}"

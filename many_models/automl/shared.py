@@ -54,7 +54,8 @@ def load_pooled(packed: bytes) -> PooledModel:
         Where it is of another kind or version, or not of the form that is written.
     """
     document = unpack(packed)
-    if document.get("kind") != POOLED_KIND or document.get("format_version") != POOLED_VERSION:
+    found = [str(document.get(name)) for name in ("kind", "format_version")]
+    if found != [POOLED_KIND, str(POOLED_VERSION)]:
         raise DamagedError(
             f"a stored model of kind {document.get('kind')!r} and version "
             f"{document.get('format_version')!r} where one of kind {POOLED_KIND!r} should be"

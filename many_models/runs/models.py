@@ -385,7 +385,7 @@ def models_of_bundle(bundle: Bundle, lineage: Mapping[str, Any]) -> ModelSet:
         run_id = manifest["run_id"]
     except (KeyError, TypeError, ValueError, RecursionError, InputError) as trouble:
         raise DamagedError(f"a bundle is damaged: its manifest is not one of a run ({trouble})") from None
-    needed = [*(k.name for k in layout.keys), "status", "reason", "content_id"]
+    needed = [*(k.name for k in layout.keys), "status", "reason", "content_id", "run_id"]
     missing = [name for name in needed if name not in bundle.schema.names]
     if missing:
         raise DamagedError(f"a bundle is damaged: its index has no column {missing[0]!r}")

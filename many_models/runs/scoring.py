@@ -49,6 +49,8 @@ class Answers:
     levels: tuple[float, ...]
     run_id: str | None
     parts: list[tuple[SeriesKey, dict[str, Any]]] = field(default_factory=list)
+    trained_by: dict[SeriesKey, str] = field(default_factory=dict)
+    """The run that trained the model of a series, where it is another than `run_id`."""
 
     def add(
         self,
@@ -139,7 +141,7 @@ class Answers:
         columns.append(pa.array(part["mean"], pa.float64(), from_pandas=True))
         columns += [pa.array(column, pa.float64(), from_pandas=True) for column in part["quantiles"].T]
         columns += [pa.array(part[name], pa.string()) for name in ("learner", "status", "reason")]
-        columns.append(pa.array([self.run_id] * rows, pa.string()))
+        columns.append(pa.array([self.trained_by.get(key, self.run_id)] * rows, pa.string()))
         return pa.RecordBatch.from_arrays(columns, schema=schema)
 
 
@@ -294,7 +296,7 @@ class Scorer:
             place += 1_000_000
 
     def _index(self, keys: list[SeriesKey] | None) -> dict[SeriesKey, dict[str, Any]]:
-        columns = [*self._names, "content_id", "status", "reason"]
+        columns = [*self._names, "content_id", "status", "reason", "run_id"]
         if keys is None:
             table = self._models.index(columns)
         else:
@@ -329,6 +331,8 @@ class Scorer:
             reason = "UNKNOWN_KEY" if row is None else row["reason"]
             answers.add(key, places, t, [None] * rows, [status] * rows, [reason] * rows)
             return
+        if row is not None and row["run_id"]:
+            answers.trained_by[key] = row["run_id"]
         if asked is None:
             self._next_steps(answers, key, model, place, horizon or model.horizon)
         else:

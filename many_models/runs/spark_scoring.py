@@ -21,7 +21,7 @@ from many_models.spec import ForecastSpec
 if TYPE_CHECKING:
     from many_models.runs.models import ModelSet
 
-INDEX = ("content_id", "status", "reason")
+INDEX = ("content_id", "status", "reason", "run_id")
 
 
 class SentModels:

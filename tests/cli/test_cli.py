@@ -585,6 +585,53 @@ def test_the_registry_and_reports_refuse_what_is_wrong(run, trained, arguments, 
     assert words in told.err
 
 
+def test_promote_only_better_says_who_serves_what_and_on_what_that_was_judged(run, trained):
+    assert run("register", "first", "better").code == 0
+    assert run("register", "first", "better").code == 0
+    assert run("promote", "better", 1).code == 0
+    told = run("promote", "better", 2, "--only-better", "--data", "shops.csv")
+    assert told.code == 0, told.err
+    assert "4 series: 4 by the challenger (4 SAME_MODEL)" in told.out
+    assert told.last == "models:/better@champion stays version 1"
+    wrong = run("promote", "better", 2, "--data", "shops.csv")
+    assert (wrong.code, "--only-better" in wrong.err) == (2, True)
+    assert run("promote", "better", 1, "--only-better").code == 2  # it is the champion
+
+
+def test_train_only_what_is_new_inherits_the_rest(run, trained, here):
+    more = pd.concat([shops(), shops().query("shop == 10").assign(shop=11)])
+    more.to_csv("more.csv", index=False)
+    name = config(here, "more.yaml", ("shops.csv", "more.csv"))
+    told = run("train", name, "--only", "new", "--base", "models:/shops@champion", "--run-dir", "more")
+    assert told.code == 0, told.err
+    assert "trained: 2 new; 4 series inherited from models:/shops/" in told.out
+    (record,) = run("find", "more", "shop=2", "item=tropicana", "--json").records
+    assert record["inherited_from"].startswith("models:/shops/")
+    (record,) = run("find", "more", "shop=11", "item=tropicana", "--json").records
+    assert record["inherited_from"] is None
+    wrong = run("train", name, "--only", "newest", "--base", "more", "--run-dir", "wrong")
+    assert (wrong.code, "new" in wrong.err) == (2, True)
+    assert run("train", name, "--only", "new", "--run-dir", "wrong").code == 2
+    assert not (here / "wrong").exists()
+
+
+def test_monitor_prints_errors_by_step_and_writes_them(run, trained, here):
+    late = shops()
+    late["week"] += pd.Timedelta(weeks=3)  # the last three weeks are newer than what was trained on
+    late.to_csv("late.csv", index=False)
+    told = run("monitor", "first", "--data", "late.csv", "--out", "watched")
+    assert told.code == 0, told.err
+    assert told.last == "watched"
+    assert "4 of 4 series have 12 newer values" in told.out
+    assert {path.name for path in (here / "watched").iterdir()} == {
+        "rows.parquet",
+        "series.parquet",
+        "summary.json",
+        "errors.png",
+    }
+    assert len(run("monitor", "first", "--data", "late.csv", "--out", "again", "--json").records) == 4
+
+
 # -- report ------------------------------------------------------------------------
 
 

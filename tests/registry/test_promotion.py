@@ -112,9 +112,9 @@ def test_each_series_keeps_the_better_model_and_says_where_it_is_from(registry, 
         assert records[key]["spec_fingerprint"] == runs[side].spec.fingerprint
         assert records[key]["code_version"]
         own = runs[side].models().find(shop=key[0], item=key[1])
+        # bit for bit, and signed by the run that trained it
         pd.testing.assert_frame_equal(
-            models.find(shop=key[0], item=key[1]).forecast().drop(columns="run_id"),
-            own.forecast().drop(columns="run_id"),
+            models.find(shop=key[0], item=key[1]).forecast(), own.forecast(), check_exact=True
         )
     assert records[1, "up"]["data_until"] > records[1, "level"]["data_until"]
     base = open_base("models:/shops_of_two@champion", uri)

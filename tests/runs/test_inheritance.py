@@ -109,8 +109,8 @@ def test_each_word_trains_its_series_and_every_series_has_a_row(base, newer, tmp
         pd.testing.assert_frame_equal(mine, theirs, check_exact=True, check_dtype=False)
         assert run.backtest(shop=shop, item=item)["candidate"].unique().tolist() == ["ensemble"]
         pd.testing.assert_frame_equal(
-            run.models().find(shop=shop, item=item).forecast().drop(columns="run_id"),
-            base.models().find(shop=shop, item=item).forecast().drop(columns="run_id"),
+            run.models().find(shop=shop, item=item).forecast(),
+            base.models().find(shop=shop, item=item).forecast(),
         )
 
 
