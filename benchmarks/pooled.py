@@ -1,6 +1,6 @@
 """Pooled regressions by themselves: each candidate fitted on whole groups and scored, outside of a run.
 
-    python benchmarks/pooled.py [SET ...] [--limit N] [--origins N] [--earlier] [--learners NAME ...] [--quick]
+    python benchmarks/pooled.py [SET ...] [--limit N] [--origins N] [--earlier] [--learners NAME ...]
 
 Sets: yearly, quarterly, weekly, hourly (M4, one group: OWA on the official test values),
 orange_juice (one group) and orange_juice_by_store (WAPE over origins eight weeks apart). The last row of
@@ -109,14 +109,15 @@ def with_median(answer: Told) -> dict[str, dict[str, Floats]]:
     """The candidates, and the median of all of them."""
     found = dict(answer.forecasts)
     names = set.intersection(*(set(one) for one in found.values()))
-    found["median of all"] = {n: np.median([one[n] for one in answer.forecasts.values()], axis=0) for n in names}
+    each = answer.forecasts.values()
+    found["median of all"] = {n: np.median([one[n] for one in each], axis=0) for n in names}
     return found
 
 
 def m4(name: str, limit: int | None, learners: tuple[str, ...], earlier: bool) -> pd.DataFrame:
     """Scores on one M4 frequency."""
     about = scores.M4[name]
-    train, test, _ = scores.m4(name)
+    train, _, _ = scores.m4(name)
     rows = harness.some_series(train, ["unique_id"], limit)
     tree = {"name": "pooled", "data": {"time": "t", "target": "y", "series": ["unique_id"], "group": [],
             "frequency": about.frequency}, "forecast": {"horizon": about.horizon}}  # fmt: skip
@@ -164,7 +165,7 @@ def orange_juice(
     by: str | None, limit: int | None, learners: tuple[str, ...], origins: int, earlier: bool
 ) -> pd.DataFrame:
     """WAPE over several origins."""
-    keys, when, target = ["Store", "Brand"], "WeekStarting", "Quantity"
+    keys, when = ["Store", "Brand"], "WeekStarting"
     frame = harness.some_series(scores.orange_juice(), keys, limit)
     spec = ForecastSpec.from_yaml(harness.CONFIGS / "orange_juice.yaml")
     spec = spec.replace({"data.group": [], "data.context": {"by": ["Store"], "columns": ["Price"]}})
@@ -175,7 +176,8 @@ def orange_juice(
     seconds: dict[str, float] = defaultdict(float)
     total = 0.0
     for cutoff in scores.cutoffs(frame[when], horizon, origins, step=8):
-        back = len(stamps) - int(np.searchsorted(stamps, cutoff, side="right")) + (origins * 8 if earlier else 0)
+        back = len(stamps) - int(np.searchsorted(stamps, cutoff, side="right"))
+        back += origins * 8 if earlier else 0
         ends = {m.name: m.prepared.length - back + _late(m, members) for m in members}
         here = [m for m in members if ends[m.name] >= 20]
         answer = told(here, ends, learners)

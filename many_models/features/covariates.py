@@ -234,7 +234,8 @@ def columns_of(
     if not low < high:
         return []
     if covariate.kind == "category":
-        seen = np.bincount(value.astype(np.int64), minlength=1)
+        # In a group a series may lack the covariate: its values are `UNSEEN`.
+        seen = np.bincount(value[value >= 0.0].astype(np.int64), minlength=1)
         often = np.argsort(-seen, kind="stable")[:MOST_CATEGORIES]
         return [
             Column(f"{covariate.name}={covariate.categories[i]}", source, "category", float(i), 0.0)

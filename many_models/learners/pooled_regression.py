@@ -32,6 +32,8 @@ from many_models.panel.series import Floats, Forecast, Series
 VERSION = 1
 MOST_ROWS = 120_000
 """More training rows than this are not drawn from one group; each series keeps its newest."""
+MOST_JUDGED = 2000
+"""Rows that the factor between mean and median is taken from, evenly spaced."""
 LONG = 200
 """From so many values on, models with covariates read lags and windows too."""
 
@@ -219,12 +221,14 @@ def _transform(group: Sequence[GroupSeries]) -> str:
 
 def _factor(frame: PooledFrame, owns: Sequence[State], lesson: Lesson, owner: Positions, core: Core) -> float:
     """How much larger the targets of the group are than their fitted medians, every series counting alike."""
-    told, y, median = core.predict(lesson.x) + lesson.level, [], []
-    for place, own in enumerate(owns):
-        rows = owner == place
+    judged = np.arange(0, len(owner), -(-len(owner) // MOST_JUDGED))
+    owner, y_of = owner[judged], lesson.y[judged]
+    told, y, median = core.predict(lesson.x[judged]) + lesson.level[judged], [], []
+    for place in np.unique(owner):
+        rows, own = owner == place, owns[int(place)]
         scale = TargetScale.from_list(own["scale"])
-        if rows.any() and scale.floor == 0.0:
-            y.append(lesson.y[rows] / scale.unit)
+        if scale.floor == 0.0:
+            y.append(y_of[rows] / scale.unit)
             median.append(frame.backward(told[rows], own) / scale.unit)
     return mean_over_median(np.concatenate(y), np.concatenate(median)) if y else 1.0
 
@@ -272,7 +276,10 @@ class PooledElasticNet(PooledRegression):
 
     def variants(self) -> tuple[tuple[str, Parameters], ...]:
         """Ridge, then the elastic net."""
-        return (("pooled_ridge", {"penalty": "ridge"}), ("pooled_elastic_net", {"penalty": "elastic_net"}))
+        return (
+            ("pooled_ridge", {"penalty": "ridge", "spread": True}),
+            ("pooled_elastic_net", {"penalty": "elastic_net", "spread": True}),
+        )
 
     def learn(self, lesson: Lesson, parameters: Parameters, context: FitContext) -> Core:
         """The coefficients at the penalty that leave-one-out errors, or AICc, prefer."""
