@@ -103,7 +103,7 @@ class Panel(Protocol):
     ) -> Iterator[list[GroupAnswer]]:
         """The answers for these groups, in batches as they come: each group exactly once.
 
-        Local: a batch every few seconds. Spark: a batch per wave. Closing the iterator cancels.
+        Local: a batch every few seconds. Spark: a few for each wave. Closing the iterator cancels.
         With `attachments` every group's bytes travel beside its rows to `job.run`; they are looked
         up when the group's turn comes.
         """

@@ -30,7 +30,7 @@ from many_models.engines.reading import Table, canonical_table, last_stamp, layo
 from many_models.engines.session import Session, spark_errors
 from many_models.engines.sources import Files
 from many_models.engines.versions import versions_of
-from many_models.engines.waves import TASKS_PER_CORE, Pace, cost_of, cut_tasks, partition_numbers
+from many_models.engines.waves import TASKS_PER_CORE, Pace, cost_of, cut_tasks, partition_numbers, portions
 from many_models.errors import DataError, EngineError, Problem
 from many_models.panel.context import MOST_SIBLINGS, block_names, context_layout, sibling_names
 from many_models.panel.layout import Facts, Layout, data_columns, decide_layout
@@ -193,7 +193,7 @@ class SparkPanel:
     def map(
         self, job: GroupJob, groups: list[int], attachments: Mapping[int, bytes] | None = None
     ) -> Iterator[list[GroupAnswer]]:
-        """The answers for these groups, each once, a batch per wave; closing it cancels.
+        """The answers for these groups, each once, wave by wave; closing it cancels.
 
         Two waves are in flight, so that the cluster has work while the driver writes.
 
@@ -224,7 +224,7 @@ class SparkPanel:
                 pace.done(sum(costs[group] for group in wave), time.monotonic() - landed, size)
                 landed = time.monotonic()
                 _check_accounts(wave, answers)
-                yield answers
+                yield from portions(answers)
         finally:
             for _, flight in flights:
                 flight.cancel()

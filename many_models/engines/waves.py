@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+
+from many_models.engines.base import GroupAnswer
 
 Ints = npt.NDArray[np.int64]
 
@@ -19,6 +21,9 @@ WAVE_SECONDS = 40.0
 
 WAVE_BYTES = 12 * 2**20
 """What a wave's answers may weigh: the driver holds three waves, two in flight and one that it writes."""
+
+PORTION_BYTES = 2 * 2**20
+"""So much of a wave's answers is handed over at once: written out, rows take several times their bytes."""
 
 GROUP_COST_ROWS = 100
 """What a group costs whatever its length, in rows."""
@@ -86,6 +91,20 @@ class Pace:
             return min(len(costs), _NO_MORE_THAN)
         count = int(np.searchsorted(running, wanted, side="right"))
         return min(max(count, self.cores), len(costs), _NO_MORE_THAN)
+
+
+def portions(answers: Sequence[GroupAnswer]) -> Iterator[list[GroupAnswer]]:
+    """The answers of a wave in their order, in lists that weigh little each."""
+    portion: list[GroupAnswer] = []
+    size = 0
+    for answer in answers:
+        portion.append(answer)
+        size += len(answer.payload)
+        if size >= PORTION_BYTES:
+            yield portion
+            portion, size = [], 0
+    if portion:
+        yield portion
 
 
 def partition_numbers(partitions: int) -> list[int]:

@@ -5,7 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from many_models.engines.waves import WAVE_BYTES, Pace, cost_of, cut_tasks, partition_numbers
+from many_models.engines.base import GroupAnswer
+from many_models.engines.waves import (
+    PORTION_BYTES,
+    WAVE_BYTES,
+    Pace,
+    cost_of,
+    cut_tasks,
+    partition_numbers,
+    portions,
+)
 
 
 @given(some.lists(some.integers(1, 1000), min_size=1, max_size=60), some.integers(1, 9))
@@ -76,3 +85,13 @@ def test_waves_of_heavy_answers_are_smaller():
         pace.done(100 * count, seconds=0.001 * count, size=50_000 * count)
         waiting = waiting[count:]
     assert heaviest <= 1.5 * WAVE_BYTES
+
+
+@given(some.lists(some.integers(0, 2 * PORTION_BYTES), max_size=30))
+def test_a_wave_is_handed_over_in_portions_that_lose_nothing(sizes):
+    answers = [GroupAnswer(i, bytes(size)) for i, size in enumerate(sizes)]
+    parts = list(portions(answers))
+    assert [answer for part in parts for answer in part] == answers
+    assert all(parts)
+    for part in parts:
+        assert sum(len(answer.payload) for answer in part[:-1]) < PORTION_BYTES
