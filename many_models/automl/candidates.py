@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, FitContext
@@ -41,11 +40,6 @@ def learner_names(preset: str, allow: Sequence[str] | None, block: Sequence[str]
     blocked = set(block or ())
     kept = [name for name in chosen if name not in blocked]
     return tuple(dict.fromkeys([*GUARD, *kept]))
-
-
-def not_installed(names: Sequence[str]) -> tuple[str, ...]:
-    """Those of these learners whose extra is not installed here."""
-    return tuple(n for n in names if not all(find_spec(part) for part in learner_info(n).requires))
 
 
 def series_candidates(

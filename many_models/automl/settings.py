@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from many_models.automl.candidates import SPARSE_CLASSES, learner_names, not_installed
+from many_models.automl.candidates import SPARSE_CLASSES, learner_names
 from many_models.automl.combination import Combine
 from many_models.automl.prior import KindPrior
 from many_models.automl.search import Exit
@@ -255,20 +255,6 @@ def weight_problems(spec: ForecastSpec, layout: Layout) -> list[Problem]:
         return []
     found = f"a column that holds {'true and false' if kinds[name] == 'boolean' else 'text'}"
     return [Problem(name, found, "numbers, 0 or more", "name another column in validation.weights")]
-
-
-def learner_problems(spec: ForecastSpec) -> list[Problem]:
-    """Learners that are asked for and whose extra is not installed."""
-    chosen = spec.learners
-    return [
-        Problem(
-            "learners",
-            f"{name}, which is not installed",
-            "learners that are installed",
-            f"pip install 'many-models[{name}]', on the workers too; or take it out of learners.allow",
-        )
-        for name in not_installed(learner_names(chosen.preset, chosen.allow, chosen.block))
-    ]
 
 
 def weight_missing(prepared: Prepared, spec: ForecastSpec) -> list[Finding]:

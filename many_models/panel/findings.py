@@ -304,6 +304,12 @@ CODES: dict[str, Code] = {
         "{count} known covariates seem to tell the target of their own row and are used (data.keep)",
         "be sure that they are known ahead: every score is worthless otherwise",
     ),
+    "LEARNER_UNAVAILABLE": Code(
+        "warning",
+        "alerted",
+        "{count} learners of the configuration are not installed here",
+        "install what they need, or take them out of learners.allow",
+    ),
     "STATIC_VARIES": Code(
         "warning",
         "done",

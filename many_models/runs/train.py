@@ -19,7 +19,7 @@ import pyarrow as pa
 
 from many_models.automl.prior import Prior, shipped_prior
 from many_models.automl.rows import FOLDERS, read_rows
-from many_models.automl.settings import learner_problems, weight_problems
+from many_models.automl.settings import weight_problems
 from many_models.automl.task import TrainTask
 from many_models.engines.base import Engine, GroupJob, Panel
 from many_models.engines.table import engine_for
@@ -31,6 +31,7 @@ from many_models.panel.frequency import panel_frequency
 from many_models.panel.layout import Layout
 from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, without_columns
 from many_models.panel.preparation import PrepareSettings
+from many_models.runs.availability import unavailable
 from many_models.runs.base import Base, open_base, refuse_other_panel
 from many_models.runs.directory import RunDirectory, cancelled_message, default_directory, refuse_used
 from many_models.runs.events import event_findings, events_of
@@ -388,9 +389,12 @@ def open_source(
 
     Raises
     ------
+    SpecError
+        Where no learner that is allowed is installed.
     DataError
         With every problem of the table at once.
     """
+    unavailable(spec)
     staging = Path(spec.engine.staging) if spec.engine.staging else target
     panel = engine.open(data, spec.data, staging, cutoff)
     try:
@@ -398,7 +402,6 @@ def open_source(
         if limit is not None and limit < 1:
             raise DataError(Problem("--limit", str(limit), "1 or more", "leave it out to train every key"))
         problems = [*PrepareSettings.of(spec).problems(panel.layout), *weight_problems(spec, panel.layout)]
-        problems += learner_problems(spec)
         if problems:
             raise DataError(problems)
         groups = list(range(count if limit is None else min(limit, count)))
@@ -434,7 +437,7 @@ def train_task(opened: Opened, spec: ForecastSpec, prior: Prior, cutoff: str | i
         run_id=uuid.uuid4().hex,
         seconds=group_seconds(spec, opened.panel.groups.iloc[opened.groups]),
         events=opened.events,
-        findings=opened.findings,
+        findings=(*opened.findings, *unavailable(spec)),
     )
 
 

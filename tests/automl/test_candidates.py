@@ -66,10 +66,3 @@ def test_candidates_have_names_of_their_own_and_one_without_covariates(handmade,
     using = {c.learner for c in found if c.uses_known}
     assert {"arx", "arima", "elastic_net", "lightgbm"} <= using
     assert using <= {c.learner for c in found if not c.uses_known}
-
-
-def test_learners_whose_extra_is_not_installed_are_told(monkeypatch):
-    from many_models.automl import candidates
-
-    monkeypatch.setattr(candidates, "find_spec", lambda part: None)
-    assert candidates.not_installed(("naive", "xgboost", "lightgbm")) == ("xgboost",)
