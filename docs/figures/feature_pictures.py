@@ -43,7 +43,6 @@ from many_models.features.past import Past
 from many_models.features.rows import Rows
 from many_models.features.settings import CovariateSettings, FeatureSettings, WindowSettings
 from many_models.features.stl import Stl
-from many_models.features.trend import Trend
 from many_models.features.windows import Windows
 from many_models.panel.context import context_columns
 from many_models.panel.grid import Frequency, Grid
@@ -539,20 +538,6 @@ def fourier() -> Sheet:
     return sheet
 
 
-def trend() -> Sheet:
-    """Time, held after the trained horizon."""
-    series = series_of("D", 28, SUNDAY)
-    family = decided(Trend, series, 5)
-    values, reads = on_dates(family, series, AHEAD, PAST, ROW)
-    sheet = Sheet(PAST + AHEAD, PAST - 1)
-    sheet.title("trend: a straight line in time, held after the trained horizon (here 5 steps)")
-    sheet.times(WEEKDAYS[: sheet.cells])
-    sheet.y += 8
-    sheet.curve("trend", values[:, 0], cell_of(ROW), "dates")
-    _dates_and_target(sheet, reads, PAST)
-    return sheet
-
-
 def _dates_and_target(sheet: Sheet, reads: np.ndarray, past: int) -> None:
     everything = range(sheet.cells)
     sheet.y -= 6
@@ -819,12 +804,11 @@ def overview() -> Sheet:
     sheet.lane("context (siblings)", "siblings", prices[1:].max(axis=0)[shown], row, there=whole)
     sheet.heading("dates, past and future alike", "dates")
     dated = (
-        decided(Trend, daily, AHEAD),
         decided(Fourier, daily, AHEAD, fourier=((7.0, 2),)),
         decided(Calendar, daily, AHEAD, calendar=("day_of_week", "day_of_month", "month")),
     )
     reads = np.max([on_dates(family, daily, AHEAD, PAST, ROW)[1] for family in dated], axis=0)
-    sheet.lane("trend, fourier,\ncalendar", "dates", reads, row, there=whole)
+    sheet.lane("fourier, calendar", "dates", reads, row, there=whole)
     long = series_of("D", 800, SUNDAY)
     days = np.arange(long.end - PAST + 1, long.end + AHEAD + 1)
     eves = of_holidays(decided(Holidays, long, AHEAD, holidays=(("US", None),)), rows, days)
@@ -853,7 +837,6 @@ PICTURES: dict[str, Callable[[], Sheet]] = {
     "overview": overview,
     "lags": lags,
     "windows": windows,
-    "trend": trend,
     "fourier": fourier,
     "stl": stl,
     "calendar": calendar,

@@ -21,14 +21,12 @@ from many_models.features.past import Past
 from many_models.features.recent import Recent
 from many_models.features.rows import Rows
 from many_models.features.stl import Stl
-from many_models.features.trend import Trend
 from many_models.features.windows import Windows
 from many_models.panel.series import Floats, Series
 
 FAMILIES: dict[str, type[Family]] = {
     "lags": Lags,
     "windows": Windows,
-    "trend": Trend,
     "fourier": Fourier,
     "stl": Stl,
     "calendar": Calendar,

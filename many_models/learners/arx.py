@@ -248,8 +248,6 @@ def _plan(series: Series, settings: dict[str, Any], context: FitContext) -> Feat
     wishes = Wishes("linear", context.season, context.gap + context.horizon, context.features)
     names: tuple[str, ...] = ("fourier", "stl", "calendar", "holidays", "events")
     names += ("covariates", "context") if settings["known"] else ()
-    if settings.get("trend"):
-        names += ("trend",)
     return FeaturePlan.decide(series, wishes, names)
 
 

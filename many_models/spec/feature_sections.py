@@ -362,7 +362,7 @@ def _lags(value: Any) -> Any:
 
 
 FAMILY_NAMES = (
-    "lags", "windows", "trend", "fourier", "stl", "calendar", "holidays", "events", "covariates", "context",
+    "lags", "windows", "fourier", "stl", "calendar", "holidays", "events", "covariates", "context",
     "past", "recent", "group",
 )  # fmt: skip
 """Held equal to the table of families by a test, since the configuration may not import features."""

@@ -9,7 +9,6 @@ from many_models.features.base import Wishes
 from many_models.features.covariates import Covariates
 from many_models.features.lags import Lags
 from many_models.features.rows import Rows
-from many_models.features.trend import Trend
 from many_models.features.windows import Windows
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.series import Covariate, Future, Series
@@ -129,11 +128,3 @@ def test_numbers_far_outside_the_trained_range_are_held():
         future[:, 0] = [1e300, -1e300]
         built = family.build(Rows.future(ahead(series, 2, future), series.y, series.end))
         assert np.abs(built).max() < 10
-
-
-def test_trend_stops_at_the_trained_horizon():
-    series = series_of("D", 50)
-    family = Trend.decide(series, Wishes("linear", reach=5))
-    built = family.build(Rows.future(ahead(series, 9), series.y, series.end))[:, 0]
-    assert (np.diff(built[:5]) > 0).all()
-    assert (built[4:] == built[4]).all()

@@ -99,4 +99,4 @@ def test_settings_switch_families_off(daily):
     past = CovariateSettings(past_lags=(), past_windows=())
     none = FeatureSettings(lags=(), windows=(), calendar=False, fourier=0, covariates=past, block=("group",))
     wishes = Wishes("tree", season=7, reach=14, settings=none)
-    assert FeaturePlan.decide(daily, wishes, EVERYTHING).columns == ("trend", "price", "advert")
+    assert FeaturePlan.decide(daily, wishes, EVERYTHING).columns == ("price", "advert")

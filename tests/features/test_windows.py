@@ -17,7 +17,6 @@ from many_models.features.lags import Lags
 from many_models.features.plan import FeaturePlan
 from many_models.features.rows import Rows
 from many_models.features.settings import FeatureSettings, WindowSettings
-from many_models.features.trend import Trend
 from many_models.features.windows import Windows
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.series import Future
@@ -149,8 +148,8 @@ def test_a_decision_survives_json():
 
 
 def test_a_matrix_that_would_be_too_large_has_fewer_windows_and_lags_and_says_so():
-    plan = FeaturePlan((Lags((1, 2, 3, 4, 5)), Windows((2, 3, 4, 5), 1, ("mean", "max")), Trend(0, 100, 1)))
-    assert plan.bytes(1000) == 8 * 1000 * 14
+    plan = FeaturePlan((Lags((1, 2, 3, 4, 5)), Windows((2, 3, 4, 5), 1, ("mean", "max"))))
+    assert plan.bytes(1000) == 8 * 1000 * 13
     assert plan.within(1000, plan.bytes(1000)) == plan
     thinned = plan.within(1000, plan.bytes(1000) - 1)
     assert thinned.columns == (
@@ -163,10 +162,9 @@ def test_a_matrix_that_would_be_too_large_has_fewer_windows_and_lags_and_says_so
         "max2",
         "mean4",
         "max4",
-        "trend",
     )
     assert thinned.dropped == ("mean3", "max3", "mean5", "max5")
     assert FeaturePlan.from_dict(json.loads(json.dumps(thinned.to_dict()))) == thinned
     least = plan.within(1000, 1)
-    assert least.columns == ("lag1", "mean2", "max2", "trend")
+    assert least.columns == ("lag1", "mean2", "max2")
     assert set(least.columns) | set(least.dropped) == set(plan.columns)
