@@ -11,6 +11,8 @@ from many_models.features.listing import TARGET, Feature, listed
 from many_models.learners.arx import ArxModel
 from many_models.learners.base import FittedModel
 from many_models.learners.covariates import Regressors
+from many_models.learners.pooled import PooledMember
+from many_models.learners.pooled_regression import PooledRegressionModel
 from many_models.learners.regression import RegressionModel
 from many_models.panel.series import Series
 
@@ -38,6 +40,12 @@ def used_features(model: FittedModel, history: Series) -> tuple[UsedFeature, ...
     """
     known = [c.name for c in history.known]
     past = [c.name for c in history.past]
+    if isinstance(model, PooledMember) and isinstance(model.shared, PooledRegressionModel):
+        frame, kept = model.shared.frame, set(model.shared.reads.tolist())
+        columns = listed(
+            frame.plan, [c.name for c in frame.known.covariates], [c.name for c in frame.past.covariates]
+        )
+        return tuple(UsedFeature(c, place in kept) for place, c in enumerate(columns))
     if isinstance(model, RegressionModel):
         columns = listed(model.frame.plan, known, past)
         kept = set(model.reads.tolist())

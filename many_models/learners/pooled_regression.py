@@ -63,6 +63,11 @@ class PooledRegressionModel:
         """How many last values of a series a forecast reads."""
         return self.frame.tail
 
+    @property
+    def reads(self) -> Positions:
+        """The positions of the columns that have a say, increasing."""
+        return self.core.reads
+
     def own(self, name: str, series: Series) -> State:
         """The series' scale, means and numbers."""
         return self.frame.own(name, series)
@@ -247,7 +252,7 @@ BOOSTING: dict[str, Any] = {
     "min_data_in_leaf": 20,
     "min_data_in_bin": 3,
     "feature_fraction": 0.7,
-    "extra_trees": False,
+    "extra_trees": True,
 }
 TREES = 150
 
