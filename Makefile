@@ -37,6 +37,7 @@ INSTALLING := $(VENV)/.installing
 STAMP_CORE := $(VENV)/.installed-core
 STAMP_SPARK := $(VENV)/.installed-spark
 STAMP_DEV := $(VENV)/.installed-dev
+STAMP_TCN := $(VENV)/.installed-tcn
 # What the demo needs: the development environment holds it too.
 STAMP_DEMO := $(or $(wildcard $(STAMP_DEV)),$(if $(JAVA),$(STAMP_SPARK),$(STAMP_CORE)))
 SOURCES_OF_INSTALL := pyproject.toml constraints.txt
@@ -71,6 +72,15 @@ $(STAMP_SPARK): $(SOURCES_OF_INSTALL)
 $(STAMP_DEV): $(SOURCES_OF_INSTALL)
 	$(call install,.[spark$(comma)dev])
 
+# The build of torch without CUDA, which spares several GB; where there is none, those tests skip, saying so.
+TORCH_CPU = $(shell sed -n 's/^\(torch==.*\)/\1+cpu/p' constraints.txt)
+$(STAMP_TCN): $(STAMP_DEV)
+	@echo "installing $(TORCH_CPU) and Lightning (the extra tcn)"
+	@$(BIN)/python -m pip install --quiet --only-binary=:all: '$(TORCH_CPU)' -c constraints.txt 2>/dev/null && \
+		$(BIN)/python -m pip install --quiet -e '.[tcn]' -c constraints.txt || \
+		echo "SKIPPED: the tests of the learner tcn, because no $(TORCH_CPU) was found. Another build: pip install torch"
+	@touch $@
+
 demo: $(STAMP_DEMO) ## train a real panel, print the leaderboard, register, look one model up, forecast
 	@if [ -z "$(JAVA)" ]; then echo "No Java 17 or later here: the demo runs on the local engine alone."; fi
 	@$(BIN)/python -m many_models.cli.demo
@@ -93,7 +103,7 @@ types: $(STAMP_DEV)
 floors: $(STAMP_DEV)
 	$(BIN)/lint-imports --config setup.cfg --no-logo
 
-unit: $(STAMP_DEV)
+unit: $(STAMP_TCN)
 	$(BIN)/pytest -m "not spark and not slow" -n $(TEST_WORKERS) --dist loadfile -rs
 
 spark: $(STAMP_DEV) ## the Spark tests alone: classic, Connect, and a standalone cluster on loopback

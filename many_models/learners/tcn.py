@@ -41,11 +41,12 @@ SETTINGS: Parameters = {
     "dropout": 0.2,
     "rate": 0.004,
     "epochs": 20,
-    "batches": 50,
     "batch": 128,
     "patience": 6,
 }
-"""What a candidate does not say; it may also say `depth`, which is otherwise matched to the season."""
+"""What a candidate does not say. It may also say `depth`, which is otherwise matched to the season, and
+`batches` between two validations, otherwise as many as show every value once, within bounds."""
+BATCHES = (10, 50)
 
 DEEPEST = 6
 SHALLOWEST = 2
@@ -64,7 +65,7 @@ MOST_JUDGED = 1000
 
 
 def settings_of(parameters: Parameters, group: Sequence[GroupSeries]) -> dict[str, Any]:
-    """All settings of a fit; `depth`: the least whose receptive field holds two seasons and the horizon."""
+    """All settings of a fit; `depth` is the least whose receptive field holds two seasons and the horizon."""
     found = {**SETTINGS, **parameters}
     if "depth" not in found:
         context = group[0].context
@@ -75,6 +76,9 @@ def settings_of(parameters: Parameters, group: Sequence[GroupSeries]) -> dict[st
         while depth < DEEPEST and reach_of(depth, int(found["kernel"])) < wished:
             depth += 1
         found["depth"] = depth
+    if "batches" not in found:
+        values = sum(len(one.series) for one in group)
+        found["batches"] = int(np.clip(values // int(found["batch"]), *BATCHES))
     return found
 
 
