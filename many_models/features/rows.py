@@ -91,6 +91,12 @@ class Rows:
         )
 
     @classmethod
+    def dated(cls, grid: Grid, ordinals: Positions) -> Rows:
+        """Rows for families that read nothing but the dates of these period numbers [n]."""
+        none = np.empty((len(ordinals), 0))
+        return cls(grid, ordinals, none, np.empty(0), ordinals, ordinals - 1, np.zeros(len(ordinals)))
+
+    @classmethod
     def training(cls, series: Series, y: Floats, steps: Positions, targets: Positions, gap: int) -> Rows:
         """Rows for the values at `targets` [n], each seen from `steps` [n] steps (after the gap) before."""
         return cls(

@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 
 from many_models.errors import LearnerError
+from many_models.features.base import Wishes
+from many_models.features.events import Events
 from many_models.features.holidays import (
     DAY_US,
     Place,
@@ -28,6 +30,7 @@ from many_models.features.holidays import (
     places_of,
     years_of,
 )
+from many_models.features.rows import Rows
 from many_models.features.settings import FeatureSettings
 from many_models.learners.base import Candidate, Deadline, FitContext, Parameters, State
 from many_models.learners.covariates import Regressors, column_count, weighted
@@ -97,7 +100,7 @@ def waves(at: Ints, season: Season) -> Floats:
 
 @dataclass(frozen=True)
 class HolidayPlan:
-    """Which holidays have an effect of their own.
+    """Which holidays and events have an effect of their own.
 
     Attributes
     ----------
@@ -108,11 +111,20 @@ class HolidayPlan:
     shifts
         How many days (of longer periods: periods) each holiday's effects lie after it, below 0
         for days before a holiday: 0 is the holiday itself.
+    events
+        Counts of the named events of the series; None = none.
     """
 
     places: tuple[Place, ...] = ()
     names: tuple[str, ...] = ()
     shifts: tuple[int, ...] = (0,)
+    events: Events | None = None
+
+    @classmethod
+    def of_series(cls, series: Series, asked: FeatureSettings) -> HolidayPlan:
+        """The holidays inside the periods of a history, and the events whose counts vary there."""
+        events = Events.decide(series, Wishes("linear", settings=asked))
+        return replace(cls.of(series.grid, series.ordinals, asked), events=events)
 
     @classmethod
     def of(cls, grid: Grid, ordinals: Ints, asked: FeatureSettings) -> HolidayPlan:
@@ -130,11 +142,18 @@ class HolidayPlan:
     @property
     def size(self) -> int:
         """Number of columns."""
-        return len(self.names) * len(self.shifts)
+        return len(self.names) * len(self.shifts) + (0 if self.events is None else len(self.events.columns))
 
     def columns(self, grid: Grid, ordinals: Ints) -> Floats:
-        """1 where a period overlaps the holiday, or lies so many days after it [n, size]."""
-        flags = np.zeros((len(ordinals), self.size))
+        """The flags of holidays, then the counts of events [n, size]."""
+        flags = self._flags(grid, ordinals)
+        if self.events is None:
+            return flags
+        return np.hstack([flags, self.events.build(Rows.dated(grid, ordinals))])
+
+    def _flags(self, grid: Grid, ordinals: Ints) -> Floats:
+        """1 where a period overlaps the holiday, or lies so many days after it [n, names x shifts]."""
+        flags = np.zeros((len(ordinals), len(self.names) * len(self.shifts)))
         if not flags.size:
             return flags
         edges = [period_edges(grid, ordinals, -shift) for shift in self.shifts]
@@ -236,6 +255,7 @@ class ProphetModel:
             "holidays": list(self.holidays.names),
             "shifts": list(self.holidays.shifts),
             "holiday_weights": self.holiday_weights,
+            **({} if self.holidays.events is None else {"events": self.holidays.events.to_dict()}),
             "regressors": self.regressors.state(),
             "weights": self.weights,
             "end": self.end,
@@ -243,7 +263,7 @@ class ProphetModel:
 
 
 class Prophet:
-    """Prophet with additive seasons, its own holidays, and known covariates as regressors."""
+    """Prophet with additive seasons, its own holidays, and events and known covariates as regressors."""
 
     info = learner_info("prophet")
 
@@ -266,7 +286,7 @@ class Prophet:
         if not np.isfinite(series.y).all():
             raise LearnerError("NOT_FINITE", "the history has values that are not finite")
         seasons = seasons_for(series.grid, len(series))
-        holidays = HolidayPlan.of(series.grid, series.ordinals, context.features)
+        holidays = HolidayPlan.of_series(series, context.features)
         regressors = Regressors.of(series)
         with library("Prophet could not be fitted"):
             model = _fitted(series, seasons, holidays, regressors, context.deadline)
@@ -280,6 +300,8 @@ class Prophet:
         slope, offset, scale = (float(v) for v in s["line"])
         places = tuple(Place.load(place) for place in s["places"])
         names = tuple(str(name) for name in s["holidays"])
+        shifts = tuple(int(shift) for shift in s.get("shifts", (0,)))
+        events = Events.from_dict(s["events"]) if "events" in s else None
         return ProphetModel(
             int(s["origin"]),
             int(s["span"]),
@@ -289,7 +311,7 @@ class Prophet:
             s["bends"],
             tuple((str(name), float(period), int(order)) for name, period, order in s["seasons"]),
             s["season_weights"],
-            HolidayPlan(places, names, tuple(int(shift) for shift in s.get("shifts", (0,)))),
+            HolidayPlan(places, names, shifts, events),
             s["holiday_weights"],
             Regressors.load(s["regressors"]),
             s["weights"],

@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import tempfile
 import time
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from many_models.bundle.container import pack, unpack
 from many_models.errors import LearnerError
 from many_models.features.settings import FeatureSettings
 from many_models.learners import prophet as module
@@ -107,6 +109,23 @@ def test_days_around_a_holiday_have_effects_of_their_own_where_asked_for(make_se
     future = make_future(series, 12)
     again = learner("prophet").load(model.state())
     assert np.array_equal(again.predict(future).mean, model.predict(future).mean)
+
+
+def test_a_coming_event_has_the_effect_of_those_before(make_series, make_future):
+    y = wave(120)
+    series = make_series(y, alias="D")
+    edges = series.grid.spans(np.arange(series.start, series.end + 9))[0].astype(np.int64)
+    days = [*range(5, 120, 9), 123]
+    y[days[:-1]] += 60
+    promo = (("promo", tuple((int(edges[d]), int(edges[d]) + 1) for d in days)),)
+    asked = FitContext(8, features=FeatureSettings(events=promo))
+    model = learner("prophet").fit(replace(series, y=y), {}, asked)
+    future = make_future(series, 8)
+    mean = model.predict(future).mean
+    assert mean[3] - (mean[2] + mean[4]) / 2 == pytest.approx(60, abs=15)
+    np.testing.assert_allclose(mean, their_forecast(replace(series, y=y), model, future), rtol=0.02)
+    again = learner("prophet").load(unpack(pack(model.state())))
+    assert np.array_equal(again.predict(future).mean, mean)
 
 
 def test_an_integer_index_has_no_candidates_and_no_fit(make_series):
