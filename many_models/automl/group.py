@@ -86,7 +86,11 @@ def train_group(frame: pd.DataFrame, task: TrainTask, attachment: bytes | None =
 
     `attachment` is what the stage `pool` says of the one series in `frame`.
     """
-    deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
+    left = None if task.ends is None else task.ends - time.time()
+    if left is not None and left <= 0:
+        return cancel_group(frame, task)
+    soft = None if task.seconds is None else task.seconds * SOFT_SHARE
+    deadline = Deadline.after(_shorter(soft, left))
     rows = GroupRows(task.layout, task.schemas)
     pooled = None if attachment is None else Pooled.from_bytes(attachment)
     shared = _shared(frame, task) if pooled is None else (*task.findings, *pooled.findings)
@@ -94,7 +98,8 @@ def train_group(frame: pd.DataFrame, task: TrainTask, attachment: bytes | None =
     for key, part in series_of(frame, task.layout):
         started, folds = time.perf_counter(), 0
         try:
-            folds = _train_one(part, key, task, deadline, rows, shared, started, trials)
+            own = Deadline.after(_shorter(task.share, deadline.seconds_left))
+            folds = _train_one(part, key, task, own, rows, shared, started, trials)
         except Exception as trouble:
             # The edge of one series: whatever went wrong is this series' row, and the others go on.
             rows.drop(key.values)
@@ -103,6 +108,12 @@ def train_group(frame: pd.DataFrame, task: TrainTask, attachment: bytes | None =
             )
         _add_lineage(rows, key, part, task, folds)
     return rows.to_bytes()
+
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    """The shorter of two times; None is no limit."""
+    found = min((t for t in (one, other) if t is not None), default=None)
+    return None if found is None or found == float("inf") else found
 
 
 def fall_back_group(frame: pd.DataFrame, task: TrainTask, trouble: TroubleLike) -> bytes:

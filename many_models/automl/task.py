@@ -28,6 +28,10 @@ class TrainTask:
         Canonical time of the panel's last observation, where the horizon starts there for all.
     seconds
         Wall time for one group; None is none.
+    ends
+        Moment (seconds of the system clock) at which the run's budget is spent; None is never.
+    share
+        Seconds of the run's budget that fall to one series; None is no limit.
     events
         Named dates known ahead; None is none.
     findings
@@ -42,6 +46,8 @@ class TrainTask:
     run_id: str
     seconds: float | None
     events: EventTable | None = None
+    ends: float | None = None
+    share: float | None = None
     findings: tuple[Finding, ...] = ()
 
     @cached_property

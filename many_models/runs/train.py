@@ -464,10 +464,12 @@ def _run_groups(
 ) -> int:
     """How many groups were trained again; all that are not done are trained and written.
 
-    Groups for which the run's budget is spent are CANCELLED rows.
+    Where the run has a budget, each series has its share of it and serves what was best by then; those
+    that are reached after its end are CANCELLED rows.
     """
     waiting = set(opened.groups) - done.marks.keys()
     total = task.spec.budget.seconds_total
+    task = _budgeted(task, opened, waiting, started)
     number, refitted = done.batch, 0
     jobs = [training_job(task)]
     attached: Attached | None = None
@@ -485,12 +487,34 @@ def _run_groups(
                 step(tally.series)
                 if waiting and directory.journal.is_cancelled:
                     raise Cancelled(cancelled_message(directory.path))
-                if waiting and total is not None and time.perf_counter() - started > total:
+                if waiting and total is not None and time.perf_counter() - started > total * OVERRUN:
                     jobs.append(cancelling_job(task, LEAST_DEADLINE))
                     attached = None
                     total = None
                     break
     return refitted
+
+
+OVERRUN = 1.03
+"""Groups end by themselves when the budget is spent; what still runs after so much of it is stopped."""
+
+RESERVED = 0.03
+"""Of the budget, what is left for the rows of series that are not reached, and for the summary."""
+
+REFIT_SHARE = 0.3
+"""Of a series' share of the budget, what is left for the fit on everything."""
+
+
+def _budgeted(task: TrainTask, opened: Opened, waiting: set[int], started: float) -> TrainTask:
+    """The task with the end of the run's budget, and what of it falls to each of the waiting series."""
+    total = task.spec.budget.seconds_total
+    if total is None or not waiting:
+        return task
+    left = max(0.0, total * (1.0 - RESERVED) - (time.perf_counter() - started))
+    series = int(opened.panel.groups["series"].iloc[sorted(waiting)].sum())
+    workers = int(opened.engine.describe().get("workers", "1"))
+    share = (1.0 - REFIT_SHARE) * left * workers / max(1, series)
+    return replace(task, ends=time.time() + left, share=share)
 
 
 def _batches(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -447,3 +448,20 @@ def test_orange_juice_is_trained_and_its_model_is_small(real_data):
     assert result["status"] == "TRAINED"
     assert result["skill"] > 0
     assert len(rows["models"]["state"][0].as_py()) < 10_000
+
+
+def test_a_group_that_begins_after_the_end_of_the_budget_is_cancelled():
+    frame, task = make_task(panel(s1_a=wave()))
+    rows = read_rows(train_group(frame, replace(task, ends=time.time() - 1)))
+    assert rows["results"]["status"].to_pylist() == ["CANCELLED"]
+    assert rows["results"]["reason"].to_pylist() == ["BUDGET_SPENT"]
+
+
+def test_a_series_whose_share_of_the_budget_is_spent_serves_what_it_has():
+    frame, task = make_task(panel(s1_a=wave(), s2_a=wave(seed=1)))
+    rows = read_rows(train_group(frame, replace(task, ends=time.time() + 60, share=1e-9)))
+    assert set(rows["results"]["status"].to_pylist()) == {"FALLBACK"}
+    assert rows["forecasts"].num_rows == 4
+    ample = read_rows(train_group(frame, replace(task, ends=time.time() + 600, share=600.0)))
+    plain = read_rows(train_group(frame, task))
+    assert ample["forecasts"].equals(plain["forecasts"])
