@@ -182,7 +182,7 @@ class SeriesModel:
         if not self.uses_known or not siblings.any() or future.known_x.shape[1] != len(columns):
             return future, np.zeros(len(future), dtype=bool)
         missing = ~np.isfinite(future.known_x)
-        carried: Bools = missing[:, siblings].any(axis=1) & ~missing[:, ~siblings].any(axis=1)
+        carried: Bools = np.asarray(missing[:, siblings].any(axis=1) & ~missing[:, ~siblings].any(axis=1))
         last = np.where(carried[:, None] & missing & siblings, self.history.known_x[-1], future.known_x)
         return replace(future, known_x=last), carried & np.isfinite(last).all(axis=1)
 
