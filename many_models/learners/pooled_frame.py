@@ -6,6 +6,7 @@ relative to the series' own mean, so that what a price cut does is learned and n
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -120,6 +121,8 @@ class PooledFrame:
         Of the target, see `TargetScale`; a series with values below zero has none.
     names
         Of the series in the fit: the place of one is its number.
+    keys
+        The values of each key column that several series share, in order; none for the others.
     size
         Mean and spread over the group of the logs of the series' units.
     static
@@ -138,6 +141,7 @@ class PooledFrame:
     statics: Aligned
     static: tuple[Column, ...]
     names: tuple[str, ...]
+    keys: tuple[tuple[str, ...], ...]
     size: tuple[float, float]
     spread: bool
 
@@ -207,16 +211,21 @@ class PooledFrame:
     @property
     def member_names(self) -> tuple[str, ...]:
         """The names of the numbers that a series has as a member of the group."""
-        number = ("series",) if self.style == "tree" else ()
-        return (*number, "size", *(column.name for column in self.static))
+        statics = (column.name for column in self.static)
+        if self.style != "tree":
+            return ("size", *statics)
+        shared = (f"key{place + 1}" for place, values in enumerate(self.keys) if values)
+        return ("series", *shared, "size", *statics)
 
     def _member(self, name: str, series: Series, scale: TargetScale) -> list[float]:
         table = self.statics.read(series.static, series.static_x[None, :])
         found = [(np.log(scale.unit) - self.size[0]) / self.size[1]]
         found += [float(column.build(table[:, column.source])[0]) for column in self.static]
         if self.style == "tree":
-            # A series that was not in the fit is before all of them.
-            found.insert(0, float(self.names.index(name)) if name in self.names else -1.0)
+            # A series, or a value of a key, that was not in the fit is before all of them.
+            parts = zip(self.keys, key_of(name, len(self.keys)), strict=True)
+            codes = [values.index(part) if part in values else -1 for values, part in parts if values]
+            found = [self.names.index(name) if name in self.names else -1, *codes, *found]
         return [float(value) for value in found]
 
     def training_rows(self, series: Series, own: State, budget: int, gap: int, horizon: int) -> Rows | None:
@@ -300,6 +309,7 @@ class PooledFrame:
             "statics": self.statics.to_list(),
             "static": [[c.name, c.source, c.transform, c.low, c.high] for c in self.static],
             "names": list(self.names),
+            "keys": [list(values) for values in self.keys],
             "size": list(self.size),
             "spread": self.spread,
         }
@@ -321,9 +331,30 @@ class PooledFrame:
                 Column(str(n), int(s), t, float(low), float(high)) for n, s, t, low, high in state["static"]
             ),
             tuple(str(name) for name in state["names"]),
+            tuple(tuple(map(str, values)) for values in state["keys"]),
             (float(mean), float(width)),
             bool(state["spread"]),
         )
+
+
+def key_of(name: str, count: int) -> tuple[str, ...]:
+    """The `count` parts of a key by its canonical text [count]; empty ones where it has other parts."""
+    try:
+        parts = json.loads(name)
+    except ValueError:
+        parts = []
+    usable = isinstance(parts, list) and len(parts) == count
+    return tuple(str(part) for part in parts) if usable else ("",) * count
+
+
+def shared_keys(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """For each key column its values in order, where there are several and series share them."""
+    try:
+        count = len(json.loads(names[0]))
+    except (ValueError, TypeError):
+        return ()
+    columns = [sorted(set(values)) for values in zip(*(key_of(name, count) for name in names), strict=True)]
+    return tuple(tuple(values) if 1 < len(values) < len(names) else () for values in columns)
 
 
 def spread_of(z: Floats) -> float:
@@ -388,6 +419,7 @@ def frame_of(group: Sequence[GroupSeries], parameters: Parameters, style: Style)
         statics,
         static,
         tuple(g.name for g in group),
+        shared_keys([g.name for g in group]) if style == "tree" else (),
         (0.0, 1.0),
         bool(parameters.get("spread")),
     )

@@ -137,8 +137,10 @@ class PooledRegression:
         if any(one.series.known for one in usable) and context.features.covariates is not None:
             length = float(np.median([len(one.series) for one in usable]))
             history = length >= max(LONG, 10 * (context.gap + context.horizon))
-            known = {**plain, "history": history, "known": True}
-            found += [Candidate(f"{n}_known", name, {**known, **p}, True) for n, p in self.variants()]
+            known = {"history": history, "known": True, **({} if history else {"spread": False})}
+            found += [
+                Candidate(f"{n}_known", name, {**plain, **p, **known}, True) for n, p in self.variants()
+            ]
             found += [Candidate(n, name, {**plain, **p}) for n, p in self.variants()[:1]]
         else:
             found += [Candidate(n, name, {**plain, **p}) for n, p in self.variants()]
@@ -252,7 +254,6 @@ BOOSTING: dict[str, Any] = {
     "min_data_in_leaf": 20,
     "min_data_in_bin": 3,
     "feature_fraction": 0.7,
-    "extra_trees": True,
 }
 TREES = 150
 
@@ -270,7 +271,9 @@ class PooledLightGBM(PooledRegression):
     def learn(self, lesson: Lesson, parameters: Parameters, context: FitContext) -> Trees:
         """More and larger trees than a single series can carry."""
         objective = "regression_l1" if parameters["loss"] == "l1" else "regression"
-        return regression.boosted_trees(lesson, context, {**BOOSTING, "objective": objective}, TREES)
+        # Thresholds at random tell windows of noisy values better, and prices worse.
+        chosen = {"objective": objective, "extra_trees": bool(parameters["history"])}
+        return regression.boosted_trees(lesson, context, {**BOOSTING, **chosen}, TREES)
 
 
 class PooledElasticNet(PooledRegression):
