@@ -27,7 +27,8 @@ def test_run_directory_has_the_promised_columns(retail_run):
     quantiles = ["q0.1", "q0.5", "q0.9"]
     expected = {
         "results": "status reason learner score skill bias seconds trained_until n_obs"
-        " spec_fingerprint content_id",
+        " spec_fingerprint content_id"
+        " mase rmsse wape pinball winkler crps coverage scored volume weight",
         "leaderboard": "candidate learner parameters score score_std weight fit_seconds predict_seconds"
         " status error_code",
         "findings": "code severity state count message action",
@@ -40,7 +41,7 @@ def test_run_directory_has_the_promised_columns(retail_run):
     totals = pd.read_parquet(retail_run.directory / "totals")
     assert list(totals.columns) == [*KEYS, "cutoff", "steps", "mean", *quantiles, *tail]
     backtest = pd.read_parquet(retail_run.directory / "backtest")
-    middle = ["fold", "cutoff", "date", "step", "candidate", "actual", "mean", *quantiles]
+    middle = ["fold", "cutoff", "date", "step", "candidate", "actual", "mean", *quantiles, "mase_scale", "rmsse_scale"]
     assert list(backtest.columns) == [*KEYS, *middle]
     models = pd.read_parquet(retail_run.directory / "models")
     assert list(models.columns) == ["content_id", "kind", "format_version", "state"]
