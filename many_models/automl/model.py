@@ -139,7 +139,9 @@ class SeriesModel:
         that lacks its siblings' covariates alone keeps its own, beside what siblings last had.
         """
         rows = len(future)
-        future, carried = self._with_last_context(future)
+        carried = np.zeros(len(future), dtype=bool)
+        if self.uses_known:
+            future, carried = with_last_context(future, self.history)
         mean, median = np.empty(rows), np.empty(rows)
         label, status = [self.label] * rows, [self.status] * rows
         reason: list[str | None] = [self.reason] * rows
@@ -174,17 +176,6 @@ class SeriesModel:
         return SeriesForecast(
             Forecast(mean, quantiles, self.levels), tuple(label), tuple(status), tuple(reason)
         )
-
-    def _with_last_context(self, future: Future) -> tuple[Future, Bools]:
-        """The future with the siblings' last covariates where no sibling has a row, and where that is [H]."""
-        columns = self.history.known
-        siblings = np.array([column.origin == "siblings" for column in columns], dtype=bool)
-        if not self.uses_known or not siblings.any() or future.known_x.shape[1] != len(columns):
-            return future, np.zeros(len(future), dtype=bool)
-        missing = ~np.isfinite(future.known_x)
-        carried: Bools = np.asarray(missing[:, siblings].any(axis=1) & ~missing[:, ~siblings].any(axis=1))
-        last = np.where(carried[:, None] & missing & siblings, self.history.known_x[-1], future.known_x)
-        return replace(future, known_x=last), carried & np.isfinite(last).all(axis=1)
 
     def total(self, mean: Floats, steps: int, standby: bool) -> Floats:
         """Quantiles [Q] of the sum over the first `steps` steps, whose means [H] are given."""
@@ -331,6 +322,18 @@ class SeriesModel:
                 for m in self.members
             ],
         }
+
+
+def with_last_context(future: Future, history: Series) -> tuple[Future, Bools]:
+    """The future with the siblings' last covariates where no sibling has a row, and where that is [H]."""
+    columns = history.known
+    siblings = np.array([column.origin == "siblings" for column in columns], dtype=bool)
+    if not siblings.any() or future.known_x.shape[1] != len(columns):
+        return future, np.zeros(len(future), dtype=bool)
+    missing = ~np.isfinite(future.known_x)
+    carried: Bools = np.asarray(missing[:, siblings].any(axis=1) & ~missing[:, ~siblings].any(axis=1))
+    last = np.where(carried[:, None] & missing & siblings, history.known_x[-1], future.known_x)
+    return replace(future, known_x=last), carried & np.isfinite(last).all(axis=1)
 
 
 def no_pooled(name: str) -> PooledModel:

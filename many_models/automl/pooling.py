@@ -22,6 +22,7 @@ import pyarrow as pa
 from many_models.automl.candidates import pooled_candidates
 from many_models.automl.evaluation import Folds, believable, check_forecast, edge, make_folds
 from many_models.automl.group import SOFT_SHARE, series_of
+from many_models.automl.model import with_last_context
 from many_models.automl.pooled import Pooled, PooledTrial
 from many_models.automl.settings import fit_context, fold_cutoffs, is_short, plan_of
 from many_models.automl.shared import POOLED_KIND, POOLED_VERSION, GivenModel, pack_pooled
@@ -363,7 +364,8 @@ def _finals(fits: _Fits, members: list[_Member], models: dict[str, bytes]) -> di
     futures = {m.name: m.future for m in members}
     whole: list[_Point] = []
     for member in members:
-        future = futures[member.name]
+        # what a stored model does with the same stamps
+        future, _ = with_last_context(futures[member.name], member.series)
         there = np.isfinite(future.known_x).all(axis=1)
         if fits.candidate.uses_known and not there.all():
             future = Future(future.grid, future.ordinals[there], future.known_x[there])
