@@ -41,12 +41,12 @@ SETTINGS: Parameters = {
     "dropout": 0.2,
     "rate": 0.004,
     "epochs": 20,
-    "batch": 128,
     "patience": 6,
 }
 """What a candidate does not say. It may also say `depth`, which is otherwise matched to the season, and
-`batches` between two validations, otherwise as many as show every value once, within bounds."""
+`batches` between two validations and windows in a `batch`, otherwise by the size of the group."""
 BATCHES = (10, 50)
+BATCH = (32, 128)
 
 DEEPEST = 6
 SHALLOWEST = 2
@@ -76,8 +76,10 @@ def settings_of(parameters: Parameters, group: Sequence[GroupSeries]) -> dict[st
         while depth < DEEPEST and reach_of(depth, int(found["kernel"])) < wished:
             depth += 1
         found["depth"] = depth
+    values = sum(len(one.series) for one in group)
+    if "batch" not in found:
+        found["batch"] = int(np.clip(values // 16, *BATCH))
     if "batches" not in found:
-        values = sum(len(one.series) for one in group)
         found["batches"] = int(np.clip(values // int(found["batch"]), *BATCHES))
     return found
 
