@@ -150,13 +150,14 @@ def test_what_was_not_run_is_tried_again(base, newer, tmp_path):
     assert run.lineage().set_index(KEYS).loc[(1, "a"), "run_id"] == base.summary["run_id"]
 
 
-def test_a_group_is_trained_whole(base, newer, tmp_path):
+def test_of_a_group_that_shares_models_only_the_chosen_series_is_trained(base, newer, tmp_path):
     pooled = spec(**{"data.group": ["shop"]})
     first = train(
         newer[(newer["week"] <= "2025-02-17") & (newer["shop"] < 3)], pooled, run_dir=tmp_path / "first"
     )
     run = train(newer, pooled, run_dir=tmp_path / "run", only=["drifted"], base=first.directory)
-    assert trained_keys(run) == {(2, "a"), (2, "b")}
+    assert trained_keys(run) == {(2, "a")}
+    assert run.summary["only"]["left_out_series"] == 1
 
 
 def test_an_interrupted_run_takes_over_once(base, newer, tmp_path):
