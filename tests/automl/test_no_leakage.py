@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from functools import cache
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -40,6 +41,12 @@ RICH = {
 }
 EXAMPLES = {"trivial": 4, "cheap": 2, "moderate": 2, "dear": 1}
 """By the cost of a fit."""
+INSTALLED = tuple(
+    # what trains a network takes minutes
+    pytest.param(name, marks=pytest.mark.slow) if info.requires and info.cost == "dear" else name
+    for name, info in ((name, learner_info(name)) for name in learner_names())
+    if all(find_spec(part) for part in info.requires)
+)
 
 
 def days(seed, frequency="D"):
@@ -109,7 +116,7 @@ def test_what_is_spoiled_is_all_that_a_forecast_must_not_see():
     assert np.array_equal(clean.known_x, late.known_x, equal_nan=True)
 
 
-@pytest.mark.parametrize("name", learner_names())
+@pytest.mark.parametrize("name", INSTALLED)
 def test_no_forecast_of_a_learner_changes_with_what_comes_after_its_cutoff(name):
     task, cost = task_of(), learner_info(name).cost
 
