@@ -224,6 +224,7 @@ DECIDES = {
     "features.reduction": {"method": "pca"},
     "features.context": ["mean"],
     "events": {"path": "events.csv"},
+    "forecast.missing_model": "naive",
     "learners.preset": "fast",
     "learners.allow": ["ets"],
     "learners.block": ["ets"],
