@@ -74,7 +74,7 @@ def main(folder: Path) -> None:
     builder = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false")
     spark = builder.config("spark.sql.shuffle.partitions", "2").getOrCreate()
     frame = panel()
-    train(spark.createDataFrame(frame), make_spec(), run_dir=folder / "spark")
+    train(frame, make_spec(**{"engine.kind": "spark"}), run_dir=folder / "spark")
     models = open_models(folder / "spark")
     history = spark.createDataFrame(frame[frame["sold"].notna()])
     models.forecast(history=history).toPandas().to_parquet(folder / "forecast.parquet")
