@@ -57,6 +57,7 @@ REFUSED = [
     ("forecast__quantiles", [[0], [1], [0.9, 0.1], [0.1, 0.1], ["a"], 0.5, [float("nan")], None, [1e-400]]),
     ("forecast__gap", [-1, "0", 0.0]),
     ("forecast__origin", ["all"]),
+    ("forecast__missing_model", ["zero", None, True]),
     ("forecast__min", ["none", float("nan"), float("inf"), True, 10**400]),
     ("forecast__max", ["none", [1]]),
     ("forecast__integer", ["yes", 1, None]),
