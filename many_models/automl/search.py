@@ -41,6 +41,11 @@ class Exit:
     target_score: float | None = None
     seconds_per_trial: float | None = None
 
+    @property
+    def reads_scores(self) -> bool:
+        """Whether it asks how good the candidates were so far."""
+        return self.racing or self.patience is not None or self.target_score is not None
+
 
 def search(
     candidates: Sequence[Candidate], folds: Folds, context: FitContext, metric: str, exit_: Exit
@@ -53,7 +58,7 @@ def search(
         race = _race(folds, context, metric, exit_, least)
         trial = run_trial(candidate, folds, _timed(context, exit_), race)
         trials.append(trial)
-        if not folds.cutoffs or trial.failed.all():
+        if not exit_.reads_scores or not folds.cutoffs or trial.failed.all():
             continue
         errors = _errors(metric, folds, trial, context)
         least = np.fmin(least, np.where(trial.failed, np.inf, errors))
