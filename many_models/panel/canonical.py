@@ -503,6 +503,8 @@ def _covariate_values(
             [isinstance(u, str) and u.strip().lower() in _MISSING_WORDS for u in unique] or [False]
         )
         missing = missing | blank[codes] if len(unique) else missing
+    elif covariate.stated and read.family in ("integer", "float", "decimal", "boolean"):
+        return _names_of(read)
     elif read.family not in ("text", "null"):
         raise DataError(
             Problem(
@@ -515,6 +517,17 @@ def _covariate_values(
     values = read.values.astype(object)
     values[missing] = None
     return values
+
+
+def _names_of(read: _Column) -> npt.NDArray[Any]:
+    """Numbers and booleans as names of categories [n]; 3 and 3.0 are one: a hole makes integers floats."""
+    unique, codes = np.unique(read.values, return_inverse=True)
+    if unique.dtype.kind == "b":
+        texts = ["true" if value else "false" for value in unique]
+    else:
+        texts = [str(int(v)) if float(v).is_integer() else repr(float(v)) for v in unique]
+    names = np.array([*texts, None], dtype=object)
+    return np.asarray(names[np.where(read.null, len(texts), codes)])
 
 
 def _days_until(column: pd.Series[Any], t: Ints, layout: Layout) -> npt.NDArray[np.float64]:

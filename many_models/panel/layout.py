@@ -240,6 +240,8 @@ class CovariateColumn:
         It is computed from the rows of the sibling series, and stands in no table of the user's.
     is_date
         The user's column holds dates, which are read as the days from each row to them.
+    stated
+        Its kind was stated (`data.kinds`), not told from its values.
     """
 
     name: str
@@ -247,6 +249,7 @@ class CovariateColumn:
     kind: CovariateKind
     derived: bool = False
     is_date: bool = False
+    stated: bool = False
 
 
 @dataclass(frozen=True)
@@ -438,7 +441,9 @@ def decide_layout(facts: Facts, columns: Sequence[Any], data: Any) -> Layout:
     if target is not None:
         problems += _not_a_number(target, "the target", facts.text_table)
     covariates = [
-        _covariate(facts, name, role, time.kind == "timestamp", problems)
+        _stated(facts, name, role, data.kinds[name], problems)
+        if name in data.kinds
+        else _covariate(facts, name, role, time.kind == "timestamp", problems)
         for role, names in (("known", data.known), ("past", data.past), ("static", data.static))
         for name in names
     ]
@@ -738,6 +743,24 @@ def _covariate(facts: Facts, name: str, role: Any, dated: bool, problems: list[P
             )
         )
     return CovariateColumn(name, role, "number")
+
+
+def _stated(facts: Facts, name: str, role: Any, kind: Any, problems: list[Problem]) -> CovariateColumn:
+    """A covariate column whose kind the configuration states."""
+    column = facts.columns.get(name)
+    if column is not None and kind == "category":
+        numbers = column.families <= {"integer", "float", "decimal"}
+        if not numbers and (column.families - {"text", "boolean"} or len(column.families) > 1):
+            problems.append(
+                Problem(
+                    name, f"{_both(column)} in a category", "text, numbers or booleans", "convert the column"
+                )
+            )
+    elif column is not None and kind == "boolean":
+        problems += _not_a_flag(column, facts.text_table)
+    elif column is not None:
+        problems += _not_a_number(column, f"a {role} covariate", facts.text_table)
+    return CovariateColumn(name, role, kind, stated=True)
 
 
 def _not_a_flag(column: ColumnFacts, text_table: bool) -> Iterable[Problem]:

@@ -56,6 +56,7 @@ def _nearest_zone(name: str) -> str:
 ZONE = text("an IANA time zone (Europe/Berlin)", _zone_exists, _nearest_zone)
 
 
+KINDS = by_column(choice("number", "boolean", "category"), "a mapping from covariates to kinds")
 PUBLICATION_LAG = by_column(STEPS_LATE, "a mapping from columns of past to steps, 0 or more")
 
 
@@ -140,6 +141,11 @@ class DataSpec(Part):
     static: Annotated[Columns, COLUMNS] = Field(
         default=(), description="Covariates with one value per series."
     )
+    kinds: Annotated[dict[str, str], KINDS] = Field(
+        default={},
+        description="What covariates hold whose values do not tell: number, boolean (true/false, 1/0) or "
+        "category (size classes 1, 2, 3). The others are what they look like.",
+    )
     publication_lag: Annotated[dict[str, int], PUBLICATION_LAG] = Field(
         default={},
         description="Past covariates that come late: the value of a time stamp is known only so many steps "
@@ -184,6 +190,14 @@ class DataSpec(Part):
                 allowed = f"columns of known: {', '.join(values['known']) or 'it names none'}"
                 advice = did_you_mean(column, values["known"]) or "list it under data.known"
                 yield Problem("keep", shown(column), allowed, advice)
+        roles = ("known", "past", "static")
+        listed = [column for role in roles for column in values.get(role, ())]
+        for column in values.get("kinds", ()) if set(roles) <= values.keys() else ():
+            if column not in listed:
+                allowed = f"covariates: {', '.join(listed) or 'known, past and static name none'}"
+                yield Problem(
+                    "kinds", shown(column), allowed, did_you_mean(column, listed) or "list it first"
+                )
         for column in values.get("publication_lag", ()) if "past" in values else ():
             if column not in values["past"]:
                 allowed = f"columns of past: {', '.join(values['past']) or 'it names none'}"

@@ -52,6 +52,7 @@ REFUSED = [
     ("data__known", [None, [5], ["a", "a"]]),
     ("data__context", [["shop"], "shop", False]),
     ("data__publication_lag", [None, 2, ["visits"], {"visits": -1}, {"visits": "2"}, {5: 1}]),
+    ("data__kinds", [None, 2, ["visits"], {"visits": "text"}, {"visits": 1}, {5: "number"}]),
     ("data__mask", [True, ["a"]]),
     ("forecast__horizon", [0, -1, 1.5, "8", None, True, 10**9]),
     ("forecast__quantiles", [[0], [1], [0.9, 0.1], [0.1, 0.1], ["a"], 0.5, [float("nan")], None, [1e-400]]),
