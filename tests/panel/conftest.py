@@ -23,6 +23,7 @@ def data_spec():
             "known": (),
             "past": (),
             "static": (),
+            "kinds": {},
             "context": None,
             "mask": None,
             "closed": None,

@@ -398,6 +398,7 @@ def test_facts_of_parts_merge_to_the_facts_of_the_whole(cut, values):
         known=("x",),
         past=(),
         static=(),
+        kinds={},
         mask=None,
         closed=None,
         context=None,
