@@ -25,7 +25,7 @@ from many_models.errors import DataError, OutsideError, Problem
 from many_models.panel.canonical import canonical_times
 from many_models.panel.keys import SeriesKey
 from many_models.panel.series import Floats
-from many_models.runs.base import Base
+from many_models.runs.base_version import Base
 from many_models.runs.later import Later, keyed_rows, last_observed
 from many_models.runs.progress import Progress, silent
 from many_models.runs.tally import FAILED_STATUSES

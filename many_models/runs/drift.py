@@ -10,7 +10,7 @@ import numpy as np
 from many_models.automl.realised import LEAST_STAMPS, standard_error
 from many_models.errors import DataError, OutsideError, Problem
 from many_models.panel.series import Floats
-from many_models.runs.base import Base
+from many_models.runs.base_version import Base
 from many_models.runs.contest import FoldRows
 from many_models.runs.later import Later, keyed_rows, realised_later
 from many_models.runs.progress import Progress

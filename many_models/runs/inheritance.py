@@ -32,7 +32,7 @@ from many_models.panel.fingerprint import (
 )
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.layout import Layout
-from many_models.runs.base import Base, as_schema, inherited, open_base, rows_of_keys
+from many_models.runs.base_version import Base, as_schema, inherited, open_base, rows_of_keys
 from many_models.runs.drift import drifted
 from many_models.runs.progress import Progress
 

@@ -16,7 +16,7 @@ from many_models.panel.canonical import canonical_frame
 from many_models.panel.context import with_context
 from many_models.panel.keys import SeriesKey
 from many_models.panel.preparation import Prepared, PrepareSettings, prepare
-from many_models.runs.base import Base
+from many_models.runs.base_version import Base
 from many_models.runs.tables import Rows, read_table, rows_of
 
 

@@ -25,7 +25,7 @@ from many_models.errors import DataError, OutsideError, Problem, StorageError
 from many_models.panel.canonical import time_array, time_type
 from many_models.panel.keys import SeriesKey
 from many_models.panel.series import Bools, Floats
-from many_models.runs.base import Base, open_base
+from many_models.runs.base_version import Base, open_base
 from many_models.runs.contest import FoldRows
 from many_models.runs.directory import default_directory, refuse_used
 from many_models.runs.drift import drift_of

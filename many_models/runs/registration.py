@@ -14,7 +14,7 @@ from many_models.errors import InputError, OutsideError, Problem
 from many_models.panel.layout import Layout
 from many_models.registry.location import default_tracking_uri
 from many_models.registry.store import Column, ColumnType, Flavor, Record, Registry, Version
-from many_models.runs.base import kept_rows
+from many_models.runs.base_version import kept_rows
 from many_models.runs.bundling import bundle_of_run
 from many_models.runs.directory import RUNS, RunDirectory
 from many_models.spec import ForecastSpec

@@ -32,7 +32,7 @@ from many_models.panel.layout import Layout
 from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, without_columns
 from many_models.panel.preparation import PrepareSettings
 from many_models.runs.availability import unavailable
-from many_models.runs.base import Base, open_base, refuse_other_panel
+from many_models.runs.base_version import Base, open_base, refuse_other_panel
 from many_models.runs.directory import RunDirectory, cancelled_message, default_directory, refuse_used
 from many_models.runs.events import event_findings, events_of
 from many_models.runs.fingerprints import cancelling_job, marking_job, training_job

@@ -12,7 +12,7 @@ from many_models import ForecastSpec, open_models, promote, train
 from many_models.errors import DataError, InputError, RegistryError
 from many_models.registry import Registry
 from many_models.runs import promotion
-from many_models.runs.base import open_base
+from many_models.runs.base_version import open_base
 from many_models.runs.contest import contest
 
 KEYS = ["shop", "item"]
