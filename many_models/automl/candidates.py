@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, FitContext
@@ -23,6 +23,11 @@ PRESETS: Mapping[str, tuple[str, ...]] = {
     "best": (*_BALANCED, "auto_arima", "prophet"),
 }
 """Learners by preset, cheapest first: when time runs out, the cheap ones have been tried."""
+
+SEARCHED_PIPELINES: Mapping[str, tuple[tuple[str, tuple[str, float] | None], ...]] = {
+    "best": (("robust", None), ("standard", ("pca", 0.95))),
+}
+"""What a preset's regressions try beside their usual scaling, where the configuration states none."""
 
 LONGEST: Mapping[str, int] = {"ets": 3000, "ces": 3000, "theta": 5000, "arima": 1500, "auto_arima": 1000}
 """Histories above this many values are too long for a learner within a preset's price; naming the
@@ -73,6 +78,18 @@ def series_candidates(
         except LearnerError:
             continue
     return tuple(found)
+
+
+def settled(
+    candidates: Sequence[Candidate], pipelines: Mapping[str, Collection[str]]
+) -> tuple[Candidate, ...]:
+    """The candidates, of those that differ in their pipeline alone the kept ones; all where none is there.
+
+    `pipelines` are the names to keep by the name of the usual candidate.
+    """
+    names = {candidate.name for candidate in candidates}
+    kept = {usual: found for usual, found in pipelines.items() if not names.isdisjoint(found)}
+    return tuple(c for c in candidates if c.name in kept.get(c.usual or c.name, (c.name,)))
 
 
 def pooled_candidates(

@@ -8,8 +8,8 @@ teaches is blended with what the prior at hand says, by how many series taught i
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -42,6 +42,9 @@ FEWEST_FOLDS = 3
 FEWEST_SERIES = 10
 """Nothing is learned of a candidate, nor of the shape of errors, from fewer series."""
 
+CLEARLY = 2.0
+"""A pipeline is left out that was worse than the best by more than so many standard errors."""
+
 TRUST = 20.0
 """So many series count as much as the prior at hand."""
 
@@ -64,6 +67,8 @@ class Study:
     scales : [F]
     squared
         Whether squares of the errors are averaged over folds.
+    usual
+        For each candidate, the one that it differs from in its pipeline alone; empty: none.
     """
 
     kind: str
@@ -74,6 +79,22 @@ class Study:
     actual: Floats
     scales: Floats
     squared: bool = False
+    usual: tuple[str, ...] = ()
+
+    def settled(self, pipelines: Mapping[str, Collection[str]]) -> Study:
+        """The study without the candidates whose pipeline is not among those kept for their usual one."""
+        usual = self.usual or ("",) * len(self.names)
+        whose = [u or n for n, u in zip(self.names, usual, strict=True)]
+        stays = [n in pipelines.get(w, (n,)) for n, w in zip(self.names, whose, strict=True)]
+        kept = np.flatnonzero(stays)
+        return replace(
+            self,
+            names=tuple(self.names[i] for i in kept),
+            errors=self.errors[kept],
+            mean=self.mean[kept],
+            median=self.median[kept],
+            usual=tuple(usual[i] for i in kept),
+        )
 
 
 @dataclass(frozen=True)
@@ -103,6 +124,7 @@ def study_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
                 "actual": trained.folds.actual,
                 "scales": trained.folds.scale,
                 "squared": trained.scores.squared,
+                "usual": [t.candidate.usual for t in trials],
             }
         )
     return pack({"studies": found, "seconds": time.process_time() - started})
@@ -116,7 +138,10 @@ def no_study(frame: pd.DataFrame, task: TrainTask, trouble: Any) -> bytes:
 def read_study(payload: bytes) -> GroupStudy:
     """What the bytes hold that `study_group` gave."""
     state = unpack(payload)
-    studies = (Study(**{**found, "names": tuple(found["names"])}) for found in state["studies"])
+    studies = (
+        Study(**{**found, "names": tuple(found["names"]), "usual": tuple(found["usual"])})
+        for found in state["studies"]
+    )
     return GroupStudy(tuple(studies), float(state["seconds"]))
 
 
@@ -127,7 +152,9 @@ def learned(studies: Sequence[Study], before: Prior) -> Prior:
     for kind in sorted({s.kind for s in studies}):
         part = [s for s in studies if s.kind == kind]
         if len(part) >= FEWEST_SERIES:
-            kinds[kind] = _blended(before.kind(kind), part)
+            kept = kept_pipelines(part)
+            blended = _blended(before.kind(kind), [s.settled(kept) for s in part])
+            kinds[kind] = replace(blended, pipelines={**blended.pipelines, **kept})
             taught.append(f"{len(part)} series ({kind})")
     if not taught:
         return before
@@ -165,7 +192,7 @@ def _blended(before: KindPrior, studies: Sequence[Study]) -> KindPrior:
             _mixed(old.fold_variance, new.fold_variance, share),
             _mixed(old.series_variance, new.series_variance, share),
         )
-    return KindPrior(_blended_shape(before.shape, studies, candidates), candidates)
+    return KindPrior(_blended_shape(before.shape, studies, candidates), candidates, before.pipelines)
 
 
 def _mixed(old: float, new: float, share: float) -> float:
@@ -182,6 +209,29 @@ def _blended_shape(
     totals = (1 - share) * before.total_quantiles(leads, LEVELS) + share * np.array(found.totals)
     pool = float(f"{before.pool_error ** (1 - share) * found.pool_error**share:.4g}")
     return ErrorShape(pool, LEVELS, found.leads, _rows(steps), _rows(totals))
+
+
+def kept_pipelines(studies: Sequence[Study]) -> dict[str, tuple[str, ...]]:
+    """Of regressions that differ in their pipeline alone, those to keep, by the usual one's name.
+
+    One is left out that was clearly worse than the best of them, over the series that had them all. What
+    is close stays: forecasts that err differently are better together.
+    """
+    found: dict[tuple[str, ...], list[Floats]] = {}
+    for s in studies:
+        level = dict(zip(s.names, relative_errors(s.errors, s.squared).mean(axis=1), strict=True))
+        for usual in dict.fromkeys(name for name in s.usual if name in level):
+            family = (usual, *(n for n, u in zip(s.names, s.usual, strict=True) if u == usual))
+            found.setdefault(family, []).append(np.array([level[name] for name in family]))
+    kept = {}
+    for family, rows in sorted(found.items(), key=lambda item: len(item[1])):
+        if len(rows) >= FEWEST_SERIES:
+            levels = np.array(rows)
+            behind = levels - levels[:, [int(np.argmin(levels.mean(axis=0)))]]
+            error = behind.std(axis=0, ddof=1) / len(rows) ** 0.5
+            close = behind.mean(axis=0) <= CLEARLY * error
+            kept[family[0]] = tuple(name for name, stays in zip(family, close, strict=True) if stays)
+    return kept
 
 
 def candidate_priors(studies: Iterable[Study]) -> dict[str, CandidatePrior]:

@@ -7,8 +7,8 @@ learned elsewhere and handed to the group function, which stays pure: `(frame, s
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from importlib import resources
 from statistics import NormalDist
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from many_models.learners.base import Candidate
 from many_models.panel.series import Floats
 
 SPARSE_KIND = "sparse"
@@ -110,10 +111,31 @@ def _line(x: Floats, knots: Floats, values: Floats) -> Floats:
 
 @dataclass(frozen=True)
 class KindPrior:
-    """The prior of one class of frequency (yearly, monthly, …)."""
+    """The prior of one class of frequency (yearly, monthly, …).
+
+    Attributes
+    ----------
+    shape
+        How errors grow with the lead.
+    candidates
+        What is known of them by name.
+    pipelines
+        Of regressions that differ in scaling and reduction alone, those that a pilot kept, by the name of
+        the usual one.
+    """
 
     shape: ErrorShape
     candidates: Mapping[str, CandidatePrior] = field(default_factory=dict)
+    pipelines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def with_pipelines(self, candidates: Sequence[Candidate]) -> KindPrior:
+        """The same, where an unknown pipeline of a known regression is believed to do as the usual one."""
+        alike = {
+            c.name: self.candidates[c.usual]
+            for c in candidates
+            if c.name not in self.candidates and c.usual in self.candidates
+        }
+        return replace(self, candidates={**self.candidates, **alike}) if alike else self
 
 
 @dataclass(frozen=True)
@@ -148,6 +170,7 @@ class Prior:
                         label: [c.mean, c.fold_variance, c.series_variance]
                         for label, c in sorted(kind.candidates.items())
                     },
+                    "pipelines": {usual: list(kept) for usual, kept in sorted(kind.pipelines.items())},
                 }
                 for name, kind in sorted(self.kinds.items())
             },
@@ -168,6 +191,7 @@ class Prior:
                     tuple(tuple(row) for row in shape["totals"]),
                 ),
                 {label: CandidatePrior(*values) for label, values in entry["candidates"].items()},
+                {usual: tuple(kept) for usual, kept in entry.get("pipelines", {}).items()},
             )
         return cls(kinds, str(tree["origin"]))
 

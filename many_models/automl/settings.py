@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from many_models.automl.candidates import SPARSE_CLASSES, learner_names
+from many_models.automl.candidates import SEARCHED_PIPELINES, SPARSE_CLASSES, learner_names
 from many_models.automl.combination import Combine
 from many_models.automl.prior import KindPrior
 from many_models.automl.search import Exit
@@ -102,8 +102,7 @@ def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitConte
             **_holidays(features.holidays, prepared, key),
             transform=features.transforms,
             difference=features.difference,
-            scaling=features.scaling,
-            reduction=_reduction(features.reduction),
+            **pipelines_of(spec),
             covariates=_covariates(features.covariates, spec.data.publication_lag),
             **_events(task, key),
             context=("relative",) if features.context == "auto" else cast("Any", features.context),
@@ -194,8 +193,26 @@ def unknown_country(prepared: Prepared, key: SeriesKey, spec: ForecastSpec) -> l
     return [finding("HOLIDAYS_UNKNOWN", 1, message=message)]
 
 
-def _reduction(wish: ReductionSpec | None) -> tuple[str, float] | None:
-    return None if wish is None else (wish.method, wish.components)
+def pipelines_of(spec: ForecastSpec) -> dict[str, Any]:
+    """The first scaling and reduction that are asked for, and the others to try."""
+    scalings = _several(spec.features.scaling)
+    ways = [
+        (scaling, reduction) for reduction in _reductions(spec.features.reduction) for scaling in scalings
+    ]
+    if ways == [("auto", None)] and spec.learners.preset in SEARCHED_PIPELINES:
+        ways += SEARCHED_PIPELINES[spec.learners.preset]
+    (scaling, reduction), *others = ways
+    return {"scaling": scaling, "reduction": reduction, "pipelines": tuple(others)}
+
+
+def _reductions(wish: ReductionSpec | None) -> list[tuple[str, float] | None]:
+    if wish is None:
+        return [None]
+    return [None if method == "none" else (method, wish.components) for method in _several(wish.method)]
+
+
+def _several(value: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (value,) if isinstance(value, str) else value
 
 
 def _auto_or_off(value: Any, off: Any) -> Any:

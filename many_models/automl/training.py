@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from many_models.automl.candidates import series_candidates
+from many_models.automl.candidates import series_candidates, settled
 from many_models.automl.choice import Choice, choose
 from many_models.automl.combination import Combine
 from many_models.automl.evaluation import (
@@ -190,6 +190,7 @@ def train_series(
     """
     series = observations.train(length)
     candidates = series_candidates(series, context, plan.learners, plan.learners_named)
+    candidates = settled(candidates, prior.pipelines)
     folds = make_folds(observations, cutoffs, context)
     timed = replace(context, deadline=deadline)
     own = search(candidates, folds, timed, plan.metric, plan.exit)
@@ -206,7 +207,8 @@ def train_series(
     scores = every
     if len(usable) < len(trials):
         scores = score_trials(usable, folds, context, plan.metric)
-    chosen = choose(usable, scores, folds, context, plan.combine, prior)
+    known = prior.with_pipelines([t.candidate for t in usable])
+    chosen = choose(usable, scores, folds, context, plan.combine, known)
     findings = [*_failure_findings(trials), *_score_findings(scores, usable, chosen, len(series.known))]
     model, dropped = _refit(usable, chosen, series, observations, length, context, plan, prior, bounds, folds)
     if dropped:

@@ -103,6 +103,8 @@ class FeatureSettings:
     """none, standard, minmax, maxabs, robust or normalizer: of the columns."""
     reduction: tuple[str, float] | None = None
     """(pca or svd, components or the share they explain)."""
+    pipelines: tuple[tuple[str, tuple[str, float] | None], ...] = ()
+    """(scaling, reduction) pairs that regressions try beside those two."""
     covariates: CovariateSettings | None = CovariateSettings()
     """None: no covariates are read."""
     events: EventDates = ()

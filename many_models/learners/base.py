@@ -121,12 +121,16 @@ class LearnerInfo:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A learner with parameters: one row of the leaderboard."""
+    """A learner with parameters: one row of the leaderboard.
+
+    `usual` names the candidate that is the same but for its pipeline; empty: it is that one itself.
+    """
 
     name: str
     learner: str
     parameters: Parameters = field(default_factory=dict)
     uses_known: bool = False
+    usual: str = ""
 
 
 @runtime_checkable

@@ -7,18 +7,23 @@ Every row is transformed by itself, so that a forecast of 4 steps is the start o
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
 
 from many_models.errors import DamagedError
 from many_models.features.settings import FeatureSettings
-from many_models.learners.base import State
+from many_models.learners.base import Candidate, Parameters, State
 from many_models.learners.linear import weighted_rows
 from many_models.panel.series import Floats
 
 SCALINGS = ("none", "standard", "minmax", "maxabs", "robust", "normalizer")
+
+SEARCHED = ("scaling", "reduction", "difference")
+"""Settings that a candidate's parameters may state in place of the configuration."""
+
 NO_DIRECTION = 1e-10
 """A component whose singular value is this share of the largest is rounding."""
 
@@ -33,6 +38,46 @@ def stated_pipeline(settings: FeatureSettings, by_distance: bool) -> tuple[str, 
     if scaling == "auto":
         scaling = "standard" if reduction or by_distance else "none"
     return scaling, reduction
+
+
+def other_pipelines(
+    settings: FeatureSettings, by_distance: bool, trees: bool
+) -> tuple[tuple[str, Parameters], ...]:
+    """Suffix of the name and parameters of each further pipeline that the settings ask to be tried.
+
+    `trees`: a column is cut at the same rows whatever its scale, so that only what mixes columns is tried.
+    """
+    found: list[tuple[str, Parameters]] = []
+    tried = {stated_pipeline(settings, by_distance)}
+    for scaling, reduction in settings.pipelines:
+        way = stated_pipeline(replace(settings, scaling=scaling, reduction=reduction), by_distance)
+        if way in tried or (trees and reduction is None and scaling != "normalizer"):
+            continue
+        tried.add(way)
+        words = [scaling] if scaling != "auto" else []
+        words += [f"{reduction[0]}{reduction[1]:g}"] if reduction else []
+        stated = {"scaling": scaling, "reduction": None if reduction is None else list(reduction)}
+        found.append(("_".join(words) or "auto", stated))
+    return tuple(found)
+
+
+def with_pipelines(
+    candidates: Sequence[Candidate], settings: FeatureSettings, by_distance: bool, trees: bool
+) -> tuple[Candidate, ...]:
+    """The candidates, each followed by itself with every further pipeline."""
+    others = other_pipelines(settings, by_distance, trees)
+    found: list[Candidate] = []
+    for usual in candidates:
+        found.append(usual)
+        for suffix, stated in others:
+            name, parameters = f"{usual.name}_{suffix}", {**usual.parameters, **stated}
+            found.append(replace(usual, name=name, parameters=parameters, usual=usual.name))
+    return tuple(found)
+
+
+def with_stated(settings: FeatureSettings, parameters: Parameters) -> FeatureSettings:
+    """The settings, with what a candidate's parameters state in their place."""
+    return replace(settings, **{name: parameters[name] for name in SEARCHED if name in parameters})
 
 
 @dataclass(frozen=True)

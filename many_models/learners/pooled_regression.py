@@ -21,7 +21,7 @@ from many_models.learners import forests, neighbours, regression, sparse
 from many_models.learners.base import Candidate, Deadline, FitContext, LearnerInfo, Parameters, State
 from many_models.learners.guards import finite, opened, require_time
 from many_models.learners.linear import LinearCore, check_future, ridge
-from many_models.learners.pipeline import Pipeline, stated_pipeline
+from many_models.learners.pipeline import Pipeline, stated_pipeline, with_pipelines, with_stated
 from many_models.learners.pooled import Asked, GroupSeries
 from many_models.learners.pooled_frame import FEWEST_EACH, FEWEST_ROWS, LARGEST, PooledFrame, frame_of
 from many_models.learners.regression import Core, Lesson, Piped, Regression, mean_over_median
@@ -147,7 +147,8 @@ class PooledRegression:
         if any(reads_past(one.series, context.features.covariates) for one in usable):
             variant, stated = self.variants()[0]
             found.append(Candidate(f"{variant}_past", name, {**plain, **stated, "past": True}))
-        return tuple(found)
+        asked = context.features
+        return with_pipelines(found, asked, self.alone.by_distance, self.alone.style == "tree")
 
     def fit_pooled(
         self, group: Sequence[GroupSeries], parameters: Parameters, seed: int, deadline: Deadline
@@ -159,6 +160,7 @@ class PooledRegression:
         require_time(deadline)
         frame = frame_of(usable, parameters, self.alone.style)
         context = replace(usable[0].context, seed=seed, deadline=deadline)
+        context = replace(context, features=with_stated(context.features, parameters))
         owns = [frame.own(one.name, one.series) for one in usable]
         lesson, owner = self._lesson(usable, owns, frame, context)
         require_time(deadline)

@@ -23,7 +23,7 @@ from many_models.features.rows import Positions, Rows
 from many_models.learners.base import Candidate, FitContext, LearnerInfo, Parameters, State
 from many_models.learners.guards import opened
 from many_models.learners.linear import Centred, LinearCore, check_future, check_target
-from many_models.learners.pipeline import Pipeline, stated_pipeline
+from many_models.learners.pipeline import Pipeline, stated_pipeline, with_pipelines, with_stated
 from many_models.learners.recursion import HISTORY, recursed
 from many_models.learners.table import learner_info
 from many_models.learners.target import Level, TargetScale, stated_level, transform_for
@@ -478,10 +478,6 @@ def loaded_core(state: State, load: Callable[[State], Core], width: int) -> Core
     return Piped(pipeline, core) if pipeline else core
 
 
-SEARCHED = ("scaling", "reduction", "difference")
-"""Settings that a candidate's parameters may state in place of the configuration."""
-
-
 class Regression:
     """A learner that is one kind of core on the common frame."""
 
@@ -524,13 +520,12 @@ class Regression:
             # Fed back, a row would read covariates older than those that it was trained with.
             way = "direct" if strategy == "recursive" else strategy
             found.append(Candidate(f"{name}_past", name, {**plain, "strategy": way, "past": True}))
-        return tuple(found)
+        return with_pipelines(found, context.features, self.by_distance, self.style == "tree")
 
     def fit(self, series: Series, parameters: Parameters, context: FitContext) -> RegressionModel:
         """The model at the end of `series`."""
         check_target(series, self.info.min_length)
-        stated = {name: parameters[name] for name in SEARCHED if name in parameters}
-        context = replace(context, features=replace(context.features, **stated))
+        context = replace(context, features=with_stated(context.features, parameters))
         scaling, reduction = stated_pipeline(context.features, self.by_distance)
 
         def core_of(lesson: Lesson) -> Core:

@@ -192,6 +192,13 @@ def _categories_of_none(countries: Columns, values: Mapping[str, Any]) -> Iterat
 TRANSFORMS = ("auto", "none", "log", "log1p", "box_cox")
 DIFFERENCES = ("auto", "off", "first", "seasonal", "both")
 SCALINGS = ("auto", "none", "standard", "minmax", "maxabs", "robust", "normalizer")
+SCALING = either(
+    choice(*SCALINGS), listing(choice(*SCALINGS), f"a list of {', '.join(SCALINGS)}", shortest=1)
+)
+REDUCTIONS = ("none", "pca", "svd")
+REDUCTION = either(
+    choice("pca", "svd"), listing(choice(*REDUCTIONS), f"a list of {', '.join(REDUCTIONS)}", shortest=1)
+)
 COMPONENTS = either(
     integer(1, 1000, "a whole number, 1 or more"),
     number(
@@ -207,9 +214,9 @@ class ReductionSpec(Part):
 
     section: ClassVar[str] = "features.reduction"
 
-    method: Annotated[Literal["pca", "svd"], choice("pca", "svd")] = Field(
+    method: Annotated[str | Columns, REDUCTION] = Field(
         description="pca = principal components of centred columns; svd = truncated singular vectors of "
-        "columns as they are."
+        "columns as they are; a list of these and of none = each of them is tried."
     )
     components: Annotated[int | float, COMPONENTS] = Field(
         default=0.95,
@@ -460,10 +467,11 @@ class FeaturesSpec(Part):
         default=False,
         description="Whether covariates with holes in the history get a 0/1 column that says where.",
     )
-    scaling: Annotated[str, choice(*SCALINGS)] = Field(
+    scaling: Annotated[str | Columns, SCALING] = Field(
         default="auto",
         description="How feature columns are scaled; auto = standard for linear models, neighbours and "
-        "before a reduction, none for trees.",
+        "before a reduction, none for trees; a list = regressions are tried with each of them, and with "
+        "every reduction listed.",
     )
     reduction: ReductionSpec | None = Field(
         default=None,

@@ -5,8 +5,19 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from many_models.automl.candidates import GUARD, LONGEST, PRESETS, learner_names, series_candidates
+from many_models.automl.candidates import (
+    GUARD,
+    LONGEST,
+    PRESETS,
+    SEARCHED_PIPELINES,
+    learner_names,
+    series_candidates,
+    settled,
+)
+from many_models.automl.settings import pipelines_of
+from many_models.learners.base import Candidate
 from many_models.learners.table import LEARNERS
+from many_models.spec import ForecastSpec
 
 
 def test_presets_name_learners_that_exist_and_each_holds_the_one_before():
@@ -66,3 +77,50 @@ def test_candidates_have_names_of_their_own_and_one_without_covariates(handmade,
     using = {c.learner for c in found if c.uses_known}
     assert {"arx", "arima", "elastic_net", "lightgbm"} <= using
     assert using <= {c.learner for c in found if not c.uses_known}
+
+
+def test_of_pipelines_only_those_that_a_pilot_kept_are_tried():
+    usual = Candidate("net", "elastic_net")
+    robust, pca = (Candidate(f"net_{n}", "elastic_net", usual="net") for n in ("robust", "pca"))
+    other = Candidate("ets", "ets")
+    every = (other, usual, robust, pca)
+    assert settled(every, {}) == every
+    assert settled(every, {"net": ("net_robust", "net_pca")}) == (other, robust, pca)
+    assert settled(every, {"net": ("net",)}) == (other, usual)
+    # Kept under other settings: none of them is here.
+    assert settled((other, usual, pca), {"net": ("net_robust",)}) == (other, usual, pca)
+
+
+def spec_of(preset, **features):
+    return ForecastSpec.from_dict(
+        {
+            "name": "pipelines",
+            "data": {"path": "x.csv", "time": "t", "target": "y", "series": ["s"]},
+            "forecast": {"horizon": 4},
+            "learners": {"preset": preset},
+            "features": features,
+        }
+    )
+
+
+@pytest.mark.parametrize(
+    ("preset", "features", "usual", "others"),
+    [
+        ("balanced", {}, ("auto", None), ()),
+        ("best", {}, ("auto", None), SEARCHED_PIPELINES["best"]),
+        ("best", {"scaling": "standard"}, ("standard", None), ()),
+        ("fast", {"scaling": ["robust", "none"]}, ("robust", None), (("none", None),)),
+        (
+            "balanced",
+            {"scaling": ["auto", "robust"], "reduction": {"method": ["none", "svd"], "components": 3}},
+            ("auto", None),
+            (("robust", None), ("auto", ("svd", 3)), ("robust", ("svd", 3))),
+        ),
+    ],
+)
+def test_pipelines_are_searched_where_several_are_listed_and_in_the_largest_preset(
+    preset, features, usual, others
+):
+    found = pipelines_of(spec_of(preset, **features))
+    assert (found["scaling"], found["reduction"]) == usual
+    assert found["pipelines"] == others

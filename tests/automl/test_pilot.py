@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -15,6 +18,8 @@ from many_models.automl.pilot import (
     learned_alone,
     neutral,
 )
+from many_models.automl.prior import Prior
+from many_models.learners.base import Candidate
 
 LEVELS = (0.1, 0.5, 0.9)
 
@@ -110,3 +115,27 @@ def test_series_that_never_varied_leave_a_shape_of_nothing():
     ]
     shape = error_shape(flat, {})
     assert np.isfinite(np.array(shape.steps)).all()
+
+
+def test_a_pilot_leaves_out_the_pipelines_that_were_clearly_worse():
+    usual = ("", "good", "good")
+    some = [replace(s, usual=usual) for s in studies_of(60, names=("good", "good_pca", "good_robust"))]
+    for s in some:  # one as good as the usual one, but for noise, and one twice as bad
+        s.errors[2] = s.errors[0] * np.exp(np.random.default_rng(int(s.errors.sum() * 1e6)).normal(0, 0.1, 6))
+    after = learned(some, neutral()).kind("week")
+    assert set(after.pipelines["good"]) >= {"good"}
+    assert "good_pca" not in after.pipelines["good"]
+    assert "good_pca" not in after.candidates
+    again = Prior.from_dict(json.loads(json.dumps(Prior({"week": after}, "x").to_dict())))
+    assert again.kind("week").pipelines == after.pipelines
+    # Another pilot is of a mind of its own, and too few series decide nothing.
+    assert learned(some[:5], neutral()).kind("week").pipelines == {}
+
+
+def test_an_unknown_pipeline_is_believed_to_do_as_the_usual_one():
+    before = learned_alone(studies_of(40))
+    pca = Candidate("good_pca", "elastic_net", usual="good")
+    after = before.with_pipelines([Candidate("good", "elastic_net"), pca, Candidate("new", "ets")])
+    assert after.candidates["good_pca"] == before.candidates["good"]
+    assert "new" not in after.candidates
+    assert before.with_pipelines([Candidate("good", "elastic_net")]) is before

@@ -205,3 +205,35 @@ def test_a_transform_of_a_history_below_zero_is_no_silent_none(make_series, quar
     with pytest.raises(LearnerError) as caught:
         ElasticNet().fit(series, {**PLAIN, "transform": "box_cox"}, context(4, 4))
     assert caught.value.code == "NEGATIVE"
+
+
+PIPELINES = (("robust", None), ("standard", ("pca", 0.9)))
+
+
+def test_every_pipeline_asked_for_is_a_candidate_that_fits_as_if_it_were_the_setting(sales, make_future):
+    series, asked = sales(), context(pipelines=PIPELINES)
+    eight = make_future(series, 8, sales(8, 1).known_x)
+    found = {c.name: c for c in ElasticNet().candidates(series, asked)}
+    usual = [c.name for c in ElasticNet().candidates(series, context())]
+    assert [name for name in found if not found[name].usual] == usual
+    for scaling, reduction in PIPELINES:
+        suffix = scaling if reduction is None else f"{scaling}_pca0.9"
+        one = found[f"elastic_net_known_{suffix}"]
+        assert one.usual == "elastic_net_known"
+        assert one.uses_known
+        model = ElasticNet().fit(series, unpack(pack(one.parameters)), asked)
+        stated = context(scaling=scaling, reduction=reduction)
+        expected = ElasticNet().fit(series, found["elastic_net_known"].parameters, stated)
+        assert np.array_equal(model.predict(eight).mean, expected.predict(eight).mean)
+
+
+def test_trees_try_no_scaling_of_columns_and_no_pipeline_is_tried_twice(sales):
+    names = [c.name for c in LightGBM().candidates(sales(), context(pipelines=PIPELINES))]
+    assert names == [
+        "lightgbm_known",
+        "lightgbm_known_standard_pca0.9",
+        "lightgbm",
+        "lightgbm_standard_pca0.9",
+    ]
+    # What auto means for neighbours is the standard scaling.
+    assert all(not c.usual for c in Knn().candidates(sales(), context(pipelines=(("standard", None),))))
