@@ -128,7 +128,7 @@ def owa_scores(forecasts: pd.DataFrame, name: str) -> pd.DataFrame:
     return pd.DataFrame(scores, index=actual.index)
 
 
-def owa_table(forecasts: Mapping[str, pd.DataFrame], name: str) -> pd.DataFrame:
+def owa_table(forecasts: Mapping[str, pd.DataFrame], name: str, anchor: str | None = None) -> pd.DataFrame:
     """The scores of several forecasts of one M4 frequency, on the series that all of them forecast.
 
     Parameters
@@ -137,26 +137,25 @@ def owa_table(forecasts: Mapping[str, pd.DataFrame], name: str) -> pd.DataFrame:
         By name; each `unique_id`, `step`, `q0.5`. The others are compared with the first.
     name
         A key of `M4`.
+    anchor
+        The forecast that all are told as a ratio to; None tells no ratio.
 
     Returns
     -------
     pandas.DataFrame
         One row per forecast: `smape`, `mase`, `owa`, `owa_se`, `difference` from the first, its
-        `difference_se`, `series` compared and series it has not `forecast`.
+        `difference_se`, the ratio to the anchor, `series` compared and series it has not `forecast`.
     """
+    row = None if anchor is None else list(forecasts).index(anchor)
     scores = {label: owa_scores(frame, name) for label, frame in forecasts.items()}
     shared = ~np.any([frame.isna().any(axis=1) for frame in scores.values()], axis=0)
     columns = ["smape", "mase", "naive2_smape", "naive2_mase"]
     kept = np.stack([frame.loc[shared, columns].to_numpy() for frame in scores.values()])
-    values, errors, errors_of_difference = bootstrap(kept, _owa_of_averages)
     return pd.DataFrame(
         {
             "smape": kept[:, :, 0].mean(axis=1),
             "mase": kept[:, :, 1].mean(axis=1),
-            "owa": values,
-            "owa_se": errors,
-            "difference": values - values[0],
-            "difference_se": errors_of_difference,
+            **bootstrap(kept, _owa_of_averages).columns("owa", row),
             "series": int(shared.sum()),
             "not_forecast": [int(frame.isna().any(axis=1).sum()) for frame in scores.values()],
         },
@@ -202,13 +201,10 @@ def wape_table(
         pieces = joined[keys].assign(error=error, size=joined[target].abs())
         sums.append(pieces.groupby(keys)[["error", "size"]].sum().to_numpy(np.float64))
     kept = np.stack(sums)
-    values, errors, errors_of_difference = bootstrap(kept, lambda means: means[..., 0] / means[..., 1])
+    ratio = bootstrap(kept, lambda means: means[..., 0] / means[..., 1])
     return pd.DataFrame(
         {
-            "wape": values,
-            "wape_se": errors,
-            "difference": values - values[0],
-            "difference_se": errors_of_difference,
+            **ratio.columns("wape"),
             "rows": len(joined),
             "series": kept.shape[1],
         },
@@ -227,10 +223,38 @@ def _owa_of_averages(means: Floats) -> Floats:
     return np.array(scores).reshape(means.shape[:-1])
 
 
+@dataclass(frozen=True)
+class Bootstrapped:
+    """Scores of K forecasts on the same series, and what they would have been on other draws of series.
+
+    Attributes
+    ----------
+    value : [K]
+    resampled : [B, K]
+    """
+
+    value: Floats
+    resampled: Floats
+
+    def columns(self, name: str, anchor: int | None = None) -> dict[str, Floats]:
+        """Columns of a table: score, difference from the first row, ratio to the anchor's, and errors."""
+        differences = self.resampled - self.resampled[:, :1]
+        found = {
+            name: self.value,
+            f"{name}_se": self.resampled.std(axis=0, ddof=1),
+            "difference": self.value - self.value[0],
+            "difference_se": differences.std(axis=0, ddof=1),
+        }
+        if anchor is not None:
+            ratios = self.resampled / self.resampled[:, [anchor]]
+            found |= {"/ anchor": self.value / self.value[anchor], "/ anchor_se": ratios.std(axis=0, ddof=1)}
+        return found
+
+
 def bootstrap(
     scores: Floats, statistic: Callable[[Floats], Floats], draws: int = 500, seed: int = 0
-) -> tuple[Floats, Floats, Floats]:
-    """Value [K], standard error [K] and standard error of the difference from the first [K].
+) -> Bootstrapped:
+    """The statistic of K forecasts, and of so many paired draws of the series.
 
     Parameters
     ----------
@@ -240,5 +264,4 @@ def bootstrap(
     series = scores.shape[1]
     counts = np.random.default_rng(seed).multinomial(series, np.full(series, 1.0 / series), size=draws)
     resampled = statistic(np.einsum("bn,knc->bkc", counts / series, scores))
-    differences = resampled - resampled[:, :1]
-    return statistic(scores.mean(axis=1)), resampled.std(axis=0, ddof=1), differences.std(axis=0, ddof=1)
+    return Bootstrapped(statistic(scores.mean(axis=1)), resampled)
