@@ -105,6 +105,7 @@ def fit_context(prepared: Prepared, key: SeriesKey, task: TrainTask) -> FitConte
             **pipelines_of(spec),
             covariates=_covariates(features.covariates, spec.data.publication_lag),
             **_events(task, key),
+            arima=features.arima,
             context=("relative",) if features.context == "auto" else cast("Any", features.context),
         ),
     )

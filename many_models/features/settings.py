@@ -112,5 +112,7 @@ class FeatureSettings:
     event_before: int = 0
     """Periods before an event with a column of their own; `event_after` likewise."""
     event_after: int = 0
+    arima: tuple[str, ...] = ()
+    """Families that ARIMA reads as regressors: holidays, events."""
     context: tuple[ContextKind, ...] = ("relative",)
     """What is read of the siblings' rows."""

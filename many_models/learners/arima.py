@@ -15,9 +15,19 @@ from typing import Any
 import numpy as np
 
 from many_models.errors import LearnerError
+from many_models.features.plan import FeaturePlan
+from many_models.features.settings import FeatureSettings
 from many_models.learners.arima_estimation import Lags, differenced, estimate, filtered_state
 from many_models.learners.base import Candidate, FitContext, Parameters, State
-from many_models.learners.covariates import Regressors, column_count, weighted
+from many_models.learners.covariates import (
+    NO_DATES,
+    Regressors,
+    arima_dates,
+    beside_dates,
+    column_count,
+    series_beside_dates,
+    weighted,
+)
 from many_models.learners.guards import (
     believable,
     finite,
@@ -129,6 +139,8 @@ class ArimaModel:
         Known covariates as columns, and their coefficients in units of the target.
     recent : [tail]
         The last errors, to see what a revision of the history changes.
+    dates
+        Columns of the calendar that the regressors read before the known covariates.
     """
 
     kind: str
@@ -147,6 +159,7 @@ class ArimaModel:
     weights: Floats
     recent: Floats
     end: int
+    dates: FeaturePlan = NO_DATES
 
     @property
     def parameters(self) -> Parameters:
@@ -162,7 +175,8 @@ class ArimaModel:
         """The regression plus the errors' forecast."""
         steps = steps_after(future, self.end)
         path = self._path(int(steps[-1]) if len(steps) else 0)
-        level = self._regression(future.ordinals, self.regressors.ahead(future.known_x))
+        known_x = beside_dates(self.dates, future.grid, future.ordinals, future.known_x)
+        level = self._regression(future.ordinals, self.regressors.ahead(known_x))
         return finite(level + (path[steps - 1] * self.scale + self.shift))
 
     def update(self, series: Series) -> ArimaModel:
@@ -181,9 +195,14 @@ class ArimaModel:
         level: Floats = self.mean + self.drift * time + weighted(columns, self.weights)
         return level
 
+    def without_regression(self, series: Series) -> Floats:
+        """The values of a series less what its regressors, mean and drift say of them [T]."""
+        known_x = beside_dates(self.dates, series.grid, series.ordinals, series.known_x)
+        rest: Floats = series.y - self._regression(series.ordinals, self.regressors.past(known_x))
+        return rest
+
     def _errors(self, series: Series) -> Floats:
-        level = self._regression(series.ordinals, self.regressors.past(series.known_x))
-        errors: Floats = (series.y - level - self.shift) / self.scale
+        errors: Floats = (self.without_regression(series) - self.shift) / self.scale
         return errors
 
     def _ahead(self, state: Floats) -> Floats:
@@ -233,6 +252,7 @@ class ArimaModel:
             "weights": self.weights,
             "recent": self.recent,
             "end": self.end,
+            **({"dates": self.dates.to_dict()} if self.dates.families else {}),
         }
 
 
@@ -257,6 +277,7 @@ def load_arima(state: State, kind: str) -> ArimaModel:
         s["weights"],
         s["recent"],
         int(s["end"]),
+        FeaturePlan.from_dict(s.get("dates", {})),
     )
 
 
@@ -269,7 +290,9 @@ class Problem:
     values : [n]
         The target in units of `scale`, less `shift`.
     columns : [n, k]
-        Known covariates.
+        Dates and known covariates.
+    dates
+        Which columns of the calendar stand before the covariates.
     """
 
     series: Series
@@ -278,9 +301,12 @@ class Problem:
     scale: float
     regressors: Regressors
     columns: Floats
+    dates: FeaturePlan
 
 
-def posed(series: Series, differenced: bool, longest: int = LONGEST) -> Problem:
+def posed(
+    series: Series, differenced: bool, longest: int = LONGEST, settings: FeatureSettings | None = None
+) -> Problem:
     """The estimation problem of a series.
 
     With differencing a constant cancels, so the level is taken off: the diffuse start of the
@@ -295,9 +321,11 @@ def posed(series: Series, differenced: bool, longest: int = LONGEST) -> Problem:
         raise LearnerError("CONSTANT", "a constant history has no ARIMA structure")
     shift = float(series.y[0]) if differenced else 0.0
     scale = float(2.0 ** np.round(np.log2(size)))
-    regressors = Regressors.of(series)
+    dates = arima_dates(series, settings or FeatureSettings())
+    beside = series_beside_dates(dates, series)
+    regressors = Regressors.of(beside)
     values = (series.y - shift) / scale
-    return Problem(series, values, shift, scale, regressors, regressors.past(series.known_x))
+    return Problem(series, values, shift, scale, regressors, regressors.past(beside.known_x), dates)
 
 
 def estimated(problem: Problem, order: Order, kind: str) -> ArimaModel:
@@ -339,6 +367,7 @@ def estimated(problem: Problem, order: Order, kind: str) -> ArimaModel:
         linear[len(constant) :].copy(),
         np.empty(0),
         problem.series.end,
+        problem.dates,
     )
     _require_stable(made)
     return replace(made, recent=made._errors(problem.series.tail(TAIL)))
@@ -383,9 +412,9 @@ def arima_season(season: int) -> int:
 def fit_order(series: Series, order: Order, context: FitContext, kind: str) -> ArimaModel:
     """The model of one order on `series`, its forecast over the horizon believable."""
     require_time(context.deadline)
-    model = estimated(posed(series, order.d + order.D > 0), order, kind)
+    model = estimated(posed(series, order.d + order.D > 0, settings=context.features), order, kind)
     path = model._path(context.gap + context.horizon) * model.scale + model.shift + model.mean
-    believable(path, series.y - model._regression(series.ordinals, model.regressors.past(series.known_x)))
+    believable(path, model.without_regression(series))
     return model
 
 
@@ -428,13 +457,14 @@ class Arima:
     def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
         """One per order that the length carries; with known covariates first, without them after."""
         length, count = len(series), column_count(series.known)
+        dates = len(arima_dates(series, context.features).columns)
         if length < self.info.min_length:
             return ()
         season = arima_season(context.season)
         # A series too short for its season still carries the orders without one.
         season = season if length >= orders_for(season)[0].advisable() else 1
-        known = [o for o in orders_for(season, known=True) if count and length >= o.advisable(count)]
-        bare = [o for o in orders_for(season, bool(known)) if length >= o.advisable()]
+        known = [o for o in orders_for(season, known=True) if count and length >= o.advisable(count + dates)]
+        bare = [o for o in orders_for(season, bool(known)) if length >= o.advisable(dates)]
         return tuple(
             [Candidate(f"arima_{o.label}_known", "arima", o.parameters(), True) for o in known]
             + [Candidate(f"arima_{o.label}", "arima", o.parameters()) for o in bare]

@@ -21,7 +21,7 @@ from many_models.learners.arima import (
     posed,
 )
 from many_models.learners.base import Candidate, FitContext, Parameters, State
-from many_models.learners.covariates import column_count
+from many_models.learners.covariates import arima_dates, column_count
 from many_models.learners.guards import library, require_length, require_time
 from many_models.learners.table import learner_info
 from many_models.panel.series import Series
@@ -37,12 +37,12 @@ class Searching(ABC):
 
     def candidates(self, series: Series, context: FitContext) -> tuple[Candidate, ...]:
         """The one without known covariates, and where there are some, the one with them before it."""
-        count = column_count(series.known)
+        count, dates = column_count(series.known), len(arima_dates(series, context.features).columns)
         bare = Candidate(self.name, self.name)
-        if len(series) < learner_info(self.name).min_length:
+        if len(series) < learner_info(self.name).min_length + 3 * dates:
             return ()
         # A regression with p + q + P + Q <= 5 needs some values more than it has coefficients.
-        if count and len(series) >= 20 + 3 * count:
+        if count and len(series) >= 20 + 3 * (count + dates):
             return Candidate(f"{self.name}_known", self.name, uses_known=True), bare
         return (bare,)
 
@@ -55,7 +55,7 @@ class Searching(ABC):
         else:
             season = arima_season(context.season)
             season = season if len(series) >= 2 * season + 5 else 1
-            problem = posed(series, differenced=False, longest=LONGEST_SEARCH)
+            problem = posed(series, False, LONGEST_SEARCH, context.features)
             order = self.search(problem, season)
         return fit_order(series, order, context, self.name)
 

@@ -1,14 +1,23 @@
-"""Known covariates as regressors of ARIMA and Prophet: standardised columns without redundancy."""
+"""Known covariates as regressors of ARIMA and Prophet: standardised columns without redundancy.
+
+ARIMA may be asked to read columns of the calendar too: they stand before the covariates, and are
+regressors like them.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from many_models.errors import LearnerError
+from many_models.features.base import Wishes
+from many_models.features.plan import FeaturePlan
+from many_models.features.rows import Rows
+from many_models.features.settings import FeatureSettings
 from many_models.learners.base import State
+from many_models.panel.grid import Grid
 from many_models.panel.series import MOST_CATEGORIES, Covariate, Floats, Series
 
 REDUNDANT = 1e-6
@@ -129,3 +138,29 @@ def weighted(columns: Floats, weights: Floats) -> Floats:
     """`columns @ weights` [n], row by row: the answer for a row does not depend on its neighbours."""
     total: Floats = (columns * weights).sum(axis=1)
     return total
+
+
+NO_DATES = FeaturePlan(())
+
+
+def arima_dates(series: Series, settings: FeatureSettings) -> FeaturePlan:
+    """The columns of holidays and events that ARIMA was asked to read, as they vary over a history."""
+    if not settings.arima or not series.grid.has_calendar:
+        return NO_DATES
+    return FeaturePlan.decide(series, Wishes("linear", settings=settings), settings.arima)
+
+
+def beside_dates(dates: FeaturePlan, grid: Grid, ordinals: npt.NDArray[np.int64], known_x: Floats) -> Floats:
+    """The columns of the dates [n, d], then the known covariates [n, K]."""
+    if not dates.families:
+        return known_x
+    return np.hstack([dates.build(Rows.dated(grid, ordinals)), known_x])
+
+
+def series_beside_dates(dates: FeaturePlan, series: Series) -> Series:
+    """The series with the columns of the dates before its known covariates."""
+    if not dates.families:
+        return series
+    known = (*(Covariate(name) for name in dates.columns), *series.known)
+    known_x = beside_dates(dates, series.grid, series.ordinals, series.known_x)
+    return replace(series, known=known, known_x=known_x)

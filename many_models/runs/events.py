@@ -18,7 +18,7 @@ from many_models.panel.findings import Finding, finding
 from many_models.panel.layout import Layout, TimeColumn
 from many_models.panel.zones import DAY_US, to_wall
 from many_models.runs.tables import Rows, read_table
-from many_models.spec import ForecastSpec
+from many_models.spec import EventsSpec, ForecastSpec
 
 Ints: TypeAlias = npt.NDArray[np.int64]
 
@@ -42,12 +42,19 @@ def events_of(spec: ForecastSpec, layout: Layout, groups: pd.DataFrame) -> Event
     """
     if spec.events is None:
         return None
-    table = read_events(read_table(spec.events.path), spec, layout)
+    table = read_events(event_rows(spec.events), spec, layout)
     strangers = unknown_keys(table, layout, groups)
     if strangers and len(strangers) == len(table.keys):
         where, text = f"events: {', '.join(table.by)}", strangers_text(table, strangers)
         raise DataError(Problem(where, text, "keys of the data", "correct the keys, or events.by"))
     return table
+
+
+def event_rows(events: EventsSpec) -> Rows:
+    """The table of events: of its file, or as the configuration writes it out."""
+    if events.path is not None:
+        return read_table(events.path)
+    return Rows(pd.DataFrame(list(events.rows or ())))
 
 
 def strangers_text(table: EventTable, strangers: Sequence[tuple[Any, ...]]) -> str:
@@ -90,7 +97,7 @@ def read_events(rows: Rows, spec: ForecastSpec, layout: Layout) -> EventTable:
                 "events", "dates, beside a time column of whole numbers", "dates in both", "remove events"
             )
         )
-    frame, path = rows.frame, events.path
+    frame, path = rows.frame, events.path or "events.rows"
     wanted = [*events.by, events.name, events.time, *([events.end] if events.end else [])]
     problems = list(_lacking(frame, wanted, path))
     if problems:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 from many_models.spec.data_sections import AggregateSpec, DataSpec, PreparationSpec
-from many_models.spec.feature_sections import CovariatesSpec, FeaturesSpec, HolidaysSpec, ReductionSpec
+from many_models.spec.feature_sections import (
+    CovariatesSpec,
+    EventsSpec,
+    FeaturesSpec,
+    HolidaysSpec,
+    ReductionSpec,
+)
 from many_models.spec.forecast_spec import ForecastSpec
 from many_models.spec.learner_names import LEARNER_NAMES
 from many_models.spec.sections import (
@@ -26,6 +32,7 @@ __all__ = [
     "DataSpec",
     "EngineSpec",
     "EnsembleSpec",
+    "EventsSpec",
     "FeaturesSpec",
     "ForecastSettings",
     "ForecastSpec",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import date, datetime
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, TypeAlias
 
@@ -23,6 +25,7 @@ from many_models.spec.allowed import (
     null_or,
     number,
     record,
+    refuse,
     shown,
     switch,
     text,
@@ -375,6 +378,7 @@ FAMILY_NAMES = (
 """Held equal to the table of families by a test, since the configuration may not import features."""
 
 
+ARIMA_READS = listing(choice("holidays", "events"), "a list of holidays, events")
 OWN_FAMILIES = listing(
     offered("many_models.features"), "a list of feature families that installed packages offer"
 )
@@ -455,6 +459,11 @@ class FeaturesSpec(Part):
         "siblings' mean (relative), the mean, the min, the own value minus the min (above_min), each of "
         "the siblings; auto = relative, and the mean of columns that are true or false.",
     )
+    arima: Annotated[Columns, ARIMA_READS] = Field(
+        default=(),
+        description="What ARIMA reads as regressors beside known covariates, where the configuration has "
+        "them: holidays, events.",
+    )
     own: Annotated[Columns, OWN_FAMILIES] = Field(
         default=(),
         description="Feature families of your own, which an installed package offers as entry points of the "
@@ -479,16 +488,43 @@ class FeaturesSpec(Part):
     )
 
 
+def _event_value(value: Any) -> Any:
+    """A key, a name or a date; dates of Python or YAML as text."""
+    if isinstance(value, date):
+        return value.isoformat(sep=" ") if isinstance(value, datetime) else value.isoformat()
+    if value is None or isinstance(value, (str, bool)):
+        return value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    if isinstance(value, numbers.Real) and math.isfinite(value):
+        return float(value)
+    raise refuse(value)
+
+
+EVENT_VALUE = Allowed(
+    "a name, a date or a key", _event_value, {"type": ["string", "number", "boolean", "null"]}
+)
+EVENT_ROW = by_column(EVENT_VALUE, "a mapping from columns to values")
+EVENT_ROWS = listing(EVENT_ROW, "a list of mappings, one for each event", shortest=1)
+
+
 class EventsSpec(Part):
     """Named dates known ahead: promotions, openings, strikes."""
 
     section: ClassVar[str] = "events"
 
     path: Annotated[
-        str, location("a parquet or csv file or folder, local or any address that fsspec opens")
+        str | None,
+        null_or(location("a parquet or csv file or folder, local or any address that fsspec opens")),
     ] = Field(
+        default=None,
         description="The file with one row per event. In a YAML file, a relative path that exists beside "
-        "that file is taken from there, any other from the current folder."
+        "that file is taken from there, any other from the current folder.",
+    )
+    rows: Annotated[tuple[dict[str, Any], ...] | None, null_or(EVENT_ROWS)] = Field(
+        default=None,
+        description="The events themselves in place of a file: a list of mappings from the columns below to "
+        "their values.",
     )
     by: Annotated[Columns, COLUMNS] = Field(
         default=(),
@@ -514,3 +550,26 @@ class EventsSpec(Part):
     after: Annotated[int, integer(0, 365)] = Field(
         default=0, description="How many periods after an event it still counts; 0 = none."
     )
+
+    @classmethod
+    def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
+        """Events both in a file and written out, or in neither; a row without a name or a date."""
+        if not {"path", "rows"} <= set(values):
+            return
+        path, rows = values["path"], values["rows"]
+        if (path is None) == (rows is None):
+            found = "neither path nor rows" if path is None else "both path and rows"
+            yield Problem("path", found, "one of the two", "name a file, or write the events below rows")
+        needed = [*values.get("by", ()), *(values[name] for name in ("name", "time") if name in values)]
+        known = [*needed, *([values["end"]] if values.get("end") else [])]
+        for place, row in enumerate(rows or ()):
+            for column in row:
+                if column not in known:
+                    action = did_you_mean(column, known) or "remove it, or name it under events"
+                    yield Problem(
+                        f"rows[{place}].{column[:80]}", "an unknown column", ", ".join(known), action
+                    )
+            lacking = [column for column in needed if row.get(column) is None]
+            if lacking:
+                found = f"nothing for {', '.join(lacking)}"
+                yield Problem(f"rows[{place}]", found, "a value for each", "write them")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from many_models.bundle.container import pack, unpack
 from many_models.errors import LearnerError
+from many_models.features.settings import FeatureSettings
 from many_models.learners.arima import Order, orders_for, posed
 from many_models.learners.arima_estimation import Lags, differenced, estimate, invertible
 from many_models.learners.base import FitContext
@@ -266,3 +268,54 @@ def test_holes_in_past_covariates_are_neutral(make_series):
     made = Regressors.of(make_series(walk(40), known_x=x, known=KNOWN))
     assert (made.past(x)[:3, 0] == 0).all()
     assert np.isfinite(made.past(x)).all()
+
+
+DAY_US = 86_400_000_000
+
+
+def promoted(make_series, known_x=None, known=()):
+    """150 weeks around 300, 60 more in each of the weeks of a promo; the promo also six weeks ahead."""
+    empty = make_series(np.zeros(150), "W-SUN")
+    begun = empty.grid.spans(np.arange(empty.start, empty.start + 160))[0].astype(np.int64)
+    weeks = np.array([5, 17, 18, 40, 63, 64, 90, 111, 130, 149, 152, 155])
+    spans = tuple((int(begun[w]) + DAY_US, int(begun[w]) + 3 * DAY_US) for w in weeks)
+    y = 300 + np.random.default_rng(0).normal(0, 5, 150)
+    y[weeks[weeks < 150]] += 60
+    settings = FeatureSettings(events=(("promo", spans),), arima=("events",))
+    return make_series(y, "W-SUN", known_x, known), settings, weeks[weeks >= 150] - 150
+
+
+@pytest.mark.parametrize("name", ["arima", "auto_arima"])
+def test_arima_reads_events_where_it_is_asked_to(name, make_series, make_future):
+    series, settings, promos = promoted(make_series)
+    asked = FitContext(horizon=8, seed=1, features=settings)
+    chosen = learner(name)
+    candidate = chosen.candidates(series, asked)[0]
+    model = chosen.fit(series, candidate.parameters, asked)
+    eight = make_future(series, 8)
+    found = model.predict(eight).mean
+    expected = np.full(8, 300.0)
+    expected[promos] += 60
+    np.testing.assert_allclose(found, expected, atol=12)
+    loaded = chosen.load(unpack(pack(model.state())))
+    for other in (loaded, loaded.update(series.tail(max(loaded.tail, 1)))):
+        assert np.array_equal(other.predict(eight).mean, found)
+    assert np.array_equal(model.predict(make_future(series, 4)).mean, found[:4])
+    bare = chosen.fit(series, candidate.parameters, FitContext(horizon=8, seed=1))
+    assert "dates" not in bare.state()
+    assert np.ptp(bare.predict(eight).mean) < 30
+
+
+def test_events_stand_beside_known_covariates(make_series, make_future):
+    rng = np.random.default_rng(2)
+    price = rng.uniform(1, 3, (150, 1))
+    series, settings, promos = promoted(make_series, price, (Covariate("price"),))
+    asked = FitContext(horizon=8, seed=1, features=settings)
+    arima = learner("arima")
+    candidate = next(c for c in arima.candidates(series, asked) if c.uses_known)
+    model = arima.fit(series, candidate.parameters, asked)
+    low, high = (model.predict(make_future(series, 8, np.full((8, 1), p))).mean for p in (1.0, 3.0))
+    np.testing.assert_allclose(high - low, 0, atol=8)
+    assert low[promos].min() - np.delete(low, promos).max() > 45
+    short = series.tail(12)
+    assert len(arima.candidates(short, asked)) < len(arima.candidates(short, FitContext(horizon=8, seed=1)))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -166,3 +168,38 @@ def test_a_coming_event_is_in_the_forecast_of_the_stored_model(tmp_path):
     told = run.models().find(store=1, item="a").forecast(horizon=4)["mean"].to_numpy()
     assert told.tolist() == run.forecasts()["mean"].tolist()
     assert told[2] > 130 > 115 > max(told[[0, 1, 3]])
+
+
+ROWS = [
+    {"store": 1, "event": "promo", "date": "2024-01-02", "until": "2024-01-04"},
+    {"store": 2, "event": "strike", "date": "2024-03-01 13:00"},
+]
+
+
+def test_events_may_stand_in_the_configuration_itself():
+    spec = spec_with(path=None, rows=ROWS, by=["store"], end="until")
+    written = ForecastSpec.from_dict(spec.to_dict())
+    assert written == spec
+    assert written.fingerprint == spec.fingerprint
+    assert spec.fingerprint != spec_with(path=None, rows=ROWS[:1], by=["store"], end="until").fingerprint
+    expected = read(ROWS, by=["store"], end="until")
+    assert events_of(spec, LAYOUT, GROUPS) == expected
+    dated = [{**ROWS[0], "date": date(2024, 1, 2)}, {**ROWS[1], "date": datetime(2024, 3, 1, 13)}]
+    assert events_of(spec_with(path=None, rows=dated, by=["store"], end="until"), LAYOUT, GROUPS) == expected
+
+
+@pytest.mark.parametrize(
+    ("events", "where", "found"),
+    [
+        ({"path": None}, "events.path", "neither"),
+        ({"rows": ROWS[:1], "by": ["store"], "end": "until"}, "events.path", "both"),
+        ({"path": None, "rows": [{"event": "x"}]}, "events.rows[0]", "nothing for date"),
+        ({"path": None, "rows": [{"evnt": "x", "date": "2024-01-01"}]}, "events.rows[0].evnt", "unknown"),
+        ({"path": None, "rows": [{"event": ["x"], "date": "2024-01-01"}]}, "events.rows[0].event", "x"),
+        ({"path": None, "rows": []}, "events.rows", "[]"),
+    ],
+)
+def test_events_that_cannot_be_understood_are_refused_with_their_row(events, where, found):
+    with pytest.raises(SpecError) as refused:
+        spec_with(**events)
+    assert any(p.where == where and found in p.found for p in refused.value.problems)

@@ -220,6 +220,7 @@ DECIDES = {
     "features.was_missing": True,
     "features.strategy": "recursive",
     "features.block": ["stl"],
+    "features.arima": ["events"],
     "features.scaling": "robust",
     "features.reduction": {"method": "pca"},
     "features.context": ["mean"],
