@@ -32,9 +32,11 @@ from many_models.errors import DamagedError, LearnerError
 from many_models.learners.base import Candidate, Deadline, FitContext
 from many_models.learners.pooled import Asked, GroupSeries, PooledModel
 from many_models.learners.table import pooled_learner
+from many_models.panel.clusters import series_features
 from many_models.panel.findings import Finding, finding
 from many_models.panel.guardrails import mixed_scale
 from many_models.panel.keys import SeriesKey
+from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared, prepare
 from many_models.panel.series import Forecast, Future, Series
 
@@ -66,11 +68,14 @@ def pool_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
     """The answer of one group, read by `read_pool`: its pooled models, and every series' `Pooled`."""
     deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
     together = mixed_scale(frame, task.layout)
+    grouped: dict[SeriesKey, Finding] = {}
     outcomes: dict[SeriesKey, Pooled] = {}
     members: list[_Member] = []
     for key, part in series_of(frame, task.layout):
         try:
-            found = _member(part, key, task)
+            prepared = prepare(part, key, task.layout, task.prepare_settings)
+            grouped.update(_grouped(prepared, key, task.layout))
+            found = _member(prepared, key, task)
         except Exception as trouble:
             # The edge of one series: the others are pooled without it, and its training says why it failed.
             found = f"it cannot be prepared: {type(trouble).__name__}"
@@ -86,7 +91,11 @@ def pool_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
     models: dict[str, bytes] = {}
     if members:
         outcomes.update(_pooled(members, task, together, deadline, models))
-    return _answer({key.digest: pooled for key, pooled in outcomes.items()}, models)
+    told = {
+        key.digest: replace(pooled, findings=(grouped[key], *pooled.findings)) if key in grouped else pooled
+        for key, pooled in outcomes.items()
+    }
+    return _answer(told, models)
 
 
 def fall_back_pool(frame: pd.DataFrame, task: TrainTask, trouble: Any) -> bytes:
@@ -160,9 +169,19 @@ _Point: TypeAlias = tuple[_Member, Series, Future, tuple[float, float]]
 """A series as it was at a cutoff: its past, the stamps that are asked for, and what is believable."""
 
 
-def _member(frame: pd.DataFrame, key: SeriesKey, task: TrainTask) -> _Member | str:
+def _grouped(prepared: Prepared, key: SeriesKey, layout: Layout) -> dict[SeriesKey, Finding]:
+    """Which automatic group the series is in, and why; nothing where columns say so."""
+    if layout.clusters is None or not prepared.n_obs:
+        return {}
+    features = series_features(prepared.y, prepared.observed, prepared.grid.frequency.season)
+    place = layout.clusters.group_of(features, key.digest) + 1
+    why = layout.clusters.why(features, key.digest)
+    text = f"group {place} of {len(layout.clusters.siblings)}: {why}"
+    return {key: finding("GROUPED", place, message=text)}
+
+
+def _member(prepared: Prepared, key: SeriesKey, task: TrainTask) -> _Member | str:
     """The series as a member of its group, or why it is none."""
-    prepared = prepare(frame, key, task.layout, task.prepare_settings)
     if prepared.n_obs == 0:
         return "it has no value"
     at = fold_cutoffs(prepared, task.spec)

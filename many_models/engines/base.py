@@ -7,7 +7,7 @@ outgrows its memory costs one group. What comes back is bytes; the driver is the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -112,6 +112,12 @@ class Panel(Protocol):
         """The same rows, grouped by the key columns at these positions; the source is not read again.
 
         Of use until the panel it was made from is closed; closing it by itself is not needed.
+        """
+
+    def clustered(self, numbers: Sequence[int]) -> Panel:
+        """The same rows in one group for each of these numbers (from 0), one number per group of this panel.
+
+        Its layout names no column that identifies a group.
         """
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -50,6 +51,18 @@ class Grouped:
         # stable, by all keys: canonical order again, whatever the order of the groups was
         frame = self.frame.sort_values(list(layout.key_names), kind="stable", ignore_index=True)
         return Grouped.of(frame, layout)
+
+    def clustered(self, numbers: Sequence[int]) -> Grouped:
+        """The same rows in one group for each of these numbers (from 0), one number per group."""
+        label = np.asarray(numbers, dtype=np.int64)
+        rows = np.repeat(label, np.diff(self.bounds))
+        # stable: inside a group the canonical order stays
+        frame = self.frame.iloc[np.argsort(rows, kind="stable")].reset_index(drop=True)
+        count = int(label.max(initial=-1)) + 1
+        sizes = np.bincount(rows, minlength=count)
+        series = np.bincount(label, self.table["series"], minlength=count).astype(np.int64)
+        table = pd.DataFrame({"rows": sizes.astype(np.int64), "series": series})
+        return Grouped(frame, np.append(0, np.cumsum(sizes)), table)
 
     def rows_of(self, group: int) -> pd.DataFrame:
         """The canonical rows of one group."""

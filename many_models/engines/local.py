@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -110,6 +110,11 @@ class LocalPanel:
         """The same rows, grouped by the key columns at these positions."""
         layout = replace(self.layout, group=group)
         return LocalPanel(self._grouped.by(layout), layout, self._children)
+
+    def clustered(self, numbers: Sequence[int]) -> LocalPanel:
+        """The same rows in one group for each of these numbers, one per group of this panel."""
+        layout = replace(self.layout, group=())
+        return LocalPanel(self._grouped.clustered(numbers), layout, self._children)
 
     def close(self) -> None:
         """Nothing was staged, and the children belong to the engine."""

@@ -161,6 +161,7 @@ class SparkPanel:
         staging: Staging,
         workers: int,
         series: pd.DataFrame | None = None,
+        clusters: Sequence[int] | None = None,
     ) -> None:
         self._spark = spark
         self._rows = rows
@@ -169,7 +170,8 @@ class SparkPanel:
         self.layout = layout
         self._series = series = _series_table(rows, layout) if series is None else series
         self._last = None if series["last"].isna().all() else int(series["last"].max())
-        self.groups = _group_table(series, layout)
+        self._clusters = None if clusters is None else np.asarray(clusters, dtype=np.int64)
+        self.groups = _group_table(series, layout) if clusters is None else _cluster_table(series, clusters)
         self.rows = int(series["rows"].sum())
 
     def sample(self, groups: int) -> pd.DataFrame:
@@ -189,6 +191,16 @@ class SparkPanel:
         """The same staged rows, grouped by the key columns at these positions."""
         layout = replace(self.layout, group=group)
         return SparkPanel(self._spark, self._rows, layout, self._staging, self._workers, self._series)
+
+    def clustered(self, numbers: Sequence[int]) -> SparkPanel:
+        """The same staged rows in one group for each of these numbers, one per group of this panel."""
+        series = self.groups[list(self.layout.group_names)].assign(cluster=list(numbers))
+        # the table of series has an order of its own
+        found = self._series.merge(series, how="left", on=list(self.layout.group_names))["cluster"]
+        layout, workers = replace(self.layout, group=()), self._workers
+        return SparkPanel(
+            self._spark, self._rows, layout, self._staging, workers, self._series, found.tolist()
+        )
 
     def map(
         self, job: GroupJob, groups: list[int], attachments: Mapping[int, bytes] | None = None
@@ -286,9 +298,16 @@ class SparkPanel:
 
         from many_models.engines.worker import canonical_schema
 
-        names = list(self.layout.group_names)
+        if self._clusters is not None:
+            # every series of a cluster is named with the cluster's number
+            task_of = dict(zip(groups, tasks, strict=True))
+            there = np.isin(self._clusters, groups)
+            groups = self._clusters[there].tolist()
+            tasks = [task_of[group] for group in groups]
+            names, keys = list(self.layout.key_names), self._series[there]
+        else:
+            names, keys = list(self.layout.group_names), self.groups.iloc[groups]
         schema = canonical_schema(self.layout)
-        keys = self.groups.iloc[groups]
         columns = {name: pa.array(keys[name].tolist(), type=schema.field(name).type) for name in names}
         columns["group"] = pa.array(groups, type=pa.int32())
         columns["task"] = pa.array(tasks, type=pa.int32())
@@ -593,6 +612,15 @@ def _group_table(series: pd.DataFrame, layout: Layout) -> pd.DataFrame:
         return pd.DataFrame({"rows": [int(series["rows"].sum())], "series": [len(series)]})
     counted = series.groupby(names, sort=True)["rows"].agg(["sum", "size"]).reset_index()
     counted = counted.rename(columns={"sum": "rows", "size": "series"})
+    return counted.astype({"rows": np.int64, "series": np.int64})
+
+
+def _cluster_table(series: pd.DataFrame, clusters: Sequence[int]) -> pd.DataFrame:
+    """One row per cluster in the order of their numbers: `rows`, `series`."""
+    counted = series.groupby(np.asarray(clusters), sort=True)["rows"].agg(["sum", "size"])
+    counted = counted.rename(columns={"sum": "rows", "size": "series"})
+    # a number that no series has is a group without rows
+    counted = counted.reindex(range(max(clusters, default=-1) + 1), fill_value=0)
     return counted.astype({"rows": np.int64, "series": np.int64})
 
 

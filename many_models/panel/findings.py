@@ -432,6 +432,12 @@ CODES: dict[str, Code] = {
         "{count} values carry no seasonal difference: the regressions take the first difference",
         "a seasonal difference needs a season, and two of it beside gap and horizon",
     ),
+    "GROUPED": Code(
+        "info",
+        "done",
+        "the number of the group that the series was put into (data.group: auto)",
+        "nothing; see the message for the cuts that led there",
+    ),
     "NOT_POOLED": Code(
         "info",
         "alerted",

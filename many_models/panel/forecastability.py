@@ -48,11 +48,12 @@ def forecastability(values: Floats, season: int) -> Forecastability | None:
     centred = centred - centred.mean()
     if float(centred.var()) < 1e-20:
         return None
-    trend, seasonal = _strengths(centred, season)
+    trend, seasonal = strengths(centred, season)
     return Forecastability(trend, seasonal, _entropy(centred), _is_noise(values, season))
 
 
-def _strengths(values: Floats, season: int) -> tuple[float, float]:
+def strengths(values: Floats, season: int) -> tuple[float, float]:
+    """The strengths of trend and season of values [n] around zero, 10 or more, 3 seasons or more."""
     width = season if season > 1 else 5
     weights = np.full(width + 1 - width % 2, 1.0)
     if width % 2 == 0:

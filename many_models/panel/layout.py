@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from many_models.errors import DataError, InputError, Problem, nearest
+from many_models.panel.clusters import Clusters
 from many_models.panel.grid import Frequency
 from many_models.panel.keys import KeyColumn, KeyKind
 from many_models.panel.zones import zone_problem
@@ -301,6 +302,8 @@ class Layout:
         What the derived covariates, the last ones, are computed from; None where there are none.
     forgotten
         Columns of no role that would tell apart the rows which share a series and a time.
+    clusters
+        Of an automatic grouping how it tells groups apart; then no column does.
     """
 
     keys: tuple[KeyColumn, ...]
@@ -314,6 +317,7 @@ class Layout:
     notes: tuple[str, ...] = field(default=())
     context: ContextColumns | None = None
     forgotten: tuple[str, ...] = ()
+    clusters: Clusters | None = None
 
     @property
     def key_names(self) -> tuple[str, ...]:
@@ -353,6 +357,10 @@ class Layout:
         plain = asdict(self)
         for name in ("keys", "group", "covariates", "notes", "forgotten"):
             plain[name] = list(plain[name])
+        if self.clusters is None:
+            del plain["clusters"]
+        else:
+            plain["clusters"] = self.clusters.to_dict()
         return plain
 
     @classmethod
@@ -377,6 +385,7 @@ class Layout:
                 tuple(data["notes"]),
                 None if data.get("context") is None else ContextColumns.from_dict(data["context"]),
                 tuple(data.get("forgotten", ())),
+                None if data.get("clusters") is None else Clusters.from_dict(data["clusters"]),
             )
             layout._check()
         except (KeyError, TypeError, ValueError) as error:
@@ -408,7 +417,7 @@ class Layout:
 
 def data_columns(data: Any) -> tuple[str, ...]:
     """The columns that a `DataSpec` names, without repeats, in the order of the canonical frame."""
-    names = [*data.series, *(data.group or ()), data.time, data.target, *data.known, *data.past, *data.static]
+    names = [*data.series, *data.group_columns, data.time, data.target, *data.known, *data.past, *data.static]
     names += [name for name in (data.mask, data.closed) if name is not None]
     return tuple(dict.fromkeys(names))
 
@@ -453,10 +462,9 @@ def decide_layout(facts: Facts, columns: Sequence[Any], data: Any) -> Layout:
             problems += _not_a_flag(facts.columns[name], facts.text_table)
     if problems:
         raise DataError(problems)
-    group = data.series if data.group is None else data.group
     return Layout(
         tuple(keys),
-        tuple(data.series.index(name) for name in group),
+        tuple(data.series.index(name) for name in data.group_columns),
         time,
         data.target,
         tuple(covariates),

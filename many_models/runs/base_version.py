@@ -205,8 +205,8 @@ def _differences(one: Base, layout: Layout, spec: ForecastSpec) -> Iterator[str]
         return {k: v for k, v in document.items() if k not in ("notes", "forgotten", "text_table")}
 
     mine, other = table(one.layout), table(layout)
-    for name in mine:
-        if mine[name] != other[name]:
+    for name in sorted({*mine, *other}):
+        if mine.get(name) != other.get(name):
             yield f"columns ({name})"
     for name in ("horizon", "gap", "quantiles", "totals", "origin"):
         if getattr(one.spec.forecast, name) != getattr(spec.forecast, name):

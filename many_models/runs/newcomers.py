@@ -20,6 +20,7 @@ from many_models.automl.model import Bands, Member, SeriesModel
 from many_models.automl.settings import bounds_of
 from many_models.learners.base import Candidate, FitContext
 from many_models.learners.pooled import PooledMember
+from many_models.panel.clusters import series_features
 from many_models.panel.keys import SeriesKey
 from many_models.panel.preparation import Prepared, PrepareSettings, prepare
 from many_models.panel.series import Series
@@ -45,8 +46,7 @@ class Newcomers:
 
     def model(self, key: SeriesKey, frame: pd.DataFrame, policy: MissingModel) -> SeriesModel | None:
         """The model of a new series at the end of its history; None where there is nothing to go by."""
-        group = tuple(key.values[i] for i in self._models.layout.group)
-        own = self._by_group.get(group)
+        own = self._of_group(key, frame)
         # Where its own group has no model, those of another say how wide intervals usually are.
         names = own or next(filter(None, self._by_group.values()), [])
         siblings = [self._models.load(name) for name in names]
@@ -82,6 +82,27 @@ class Newcomers:
             standby = sum(m.standby_weight for m in some) / standbys
             made.append(Member(candidate, weight, standby, PooledMember(pooled, own, past), shared))
         return tuple(made)
+
+    def _of_group(self, key: SeriesKey, frame: pd.DataFrame) -> list[str]:
+        """Content ids of trained series of the group of a new series; none where nobody knows the group."""
+        layout = self._models.layout
+        if layout.clusters is None:
+            return self._by_group.get(tuple(key.values[i] for i in layout.group), [])
+        prepared = prepare(frame, key, layout, PrepareSettings.of(self._models.spec, self._frequency, None))
+        if prepared.n_obs == 0:
+            return []
+        season = prepared.grid.frequency.season
+        features = series_features(prepared.y, prepared.observed, season)
+        group = layout.clusters.group_of(features, key.digest)
+        rows = self._models.rows(bytes.fromhex(digest) for digest in layout.clusters.siblings[group])
+        told = zip(rows["content_id"].to_pylist(), rows["status"].to_pylist(), strict=True)
+        return [content_id for content_id, status in told if content_id is not None and status == "TRAINED"]
+
+    @cached_property
+    def _frequency(self) -> str | None:
+        """The frequency of a trained series, for histories that are too short to tell."""
+        names = next(filter(None, self._by_group.values()), [])
+        return self._models.load(names[0]).history.grid.frequency.alias if names else None
 
     @cached_property
     def _by_group(self) -> dict[tuple[Any, ...], list[str]]:

@@ -12,7 +12,7 @@ that is resumed pools no finished group again, and gives every series the same b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
@@ -36,10 +36,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Pools:
-    """The groups whose series share models, as a panel grouped by them, and those that take part."""
+    """The groups whose series share models, as a panel grouped by them, and those that take part.
+
+    `numbers` are the groups of the series of the panel by series, where no column tells them.
+    """
 
     panel: Panel
     groups: list[int]
+    layout: Layout
+    numbers: Mapping[int, int] | None = None
 
 
 def members_of(panel: Panel, groups: list[int]) -> tuple[Panel, list[int]]:
@@ -58,10 +63,13 @@ def _keys(table: pd.DataFrame, names: Sequence[str]) -> list[tuple[Any, ...]]:
 
 def pools_of(pools: Pools, panel: Panel, series: Iterable[int]) -> Pools:
     """Those of the groups that hold one of these series of the panel by series."""
+    if pools.numbers is not None:
+        own = {pools.numbers[number] for number in series}
+        return replace(pools, groups=[group for group in pools.groups if group in own])
     names = pools.panel.layout.group_names
     wanted = set(_keys(panel.groups.iloc[sorted(series)], names))
     keys = _keys(pools.panel.groups, names)
-    return Pools(pools.panel, [group for group in pools.groups if keys[group] in wanted])
+    return replace(pools, groups=[group for group in pools.groups if keys[group] in wanted])
 
 
 def pool_marked(frame: pd.DataFrame, task: TrainTask) -> bytes:

@@ -24,6 +24,7 @@ from many_models.automl.task import TrainTask
 from many_models.engines.base import Engine, GroupJob, Panel
 from many_models.engines.table import engine_for
 from many_models.errors import Cancelled, DataError, ManyModelsError, Problem
+from many_models.panel.clusters import Clusters
 from many_models.panel.events import EventTable
 from many_models.panel.findings import Finding, finding
 from many_models.panel.fingerprint import MARK_BYTES
@@ -33,6 +34,7 @@ from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, withou
 from many_models.panel.preparation import PrepareSettings
 from many_models.runs.availability import unavailable
 from many_models.runs.base_version import Base, open_base, refuse_other_panel
+from many_models.runs.clustering import sorted_series
 from many_models.runs.directory import RunDirectory, cancelled_message, default_directory, refuse_used
 from many_models.runs.events import event_findings, events_of
 from many_models.runs.fingerprints import cancelling_job, marking_job, training_job
@@ -82,7 +84,7 @@ class Opened:
     def layout(self) -> Layout:
         """The layout of the source, in which known covariates that tell the target have no role."""
         left_out = [suspect.column for suspect in self.suspects if suspect.column not in self.keep]
-        layout = self.panel.layout if self.pools is None else self.pools.panel.layout
+        layout = self.panel.layout if self.pools is None else self.pools.layout
         return without_columns(layout, left_out) if left_out else layout
 
     def in_stages(self) -> Opened:
@@ -91,7 +93,18 @@ class Opened:
         if len(layout.group) == len(layout.keys):
             return self
         panel, series = members_of(self.panel, self.groups)
-        return replace(self, panel=panel, groups=series, pools=Pools(self.panel, self.groups))
+        return replace(self, panel=panel, groups=series, pools=Pools(self.panel, self.groups, layout))
+
+    def sorted_by(
+        self, spec: ForecastSpec, cutoff: str | int | None, given: Clusters | None, progress: Progress
+    ) -> Opened:
+        """The same by series, sorted into automatic groups by these cuts, or by those that are learned."""
+        if not self.panel.layout.keys:
+            return self
+        task = train_task(self, spec, shipped_prior(), cutoff)
+        largest = spec.pooling.largest
+        layout, panel, numbers = sorted_series(self.panel, self.groups, task, largest, given, progress)
+        return replace(self, pools=Pools(panel, sorted(set(numbers.values())), layout, numbers))
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -234,9 +247,15 @@ def carry_on(
     started = time.perf_counter()
     spec, journal = directory.spec(), directory.journal
     limit, cutoff = beginning.limit, beginning.cutoff
-    opened = open_source(engine, data, spec, directory.path, limit, cutoff).in_stages()
+    opened = open_source(engine, data, spec, directory.path, limit, cutoff)
     try:
         base = None if beginning.base is None else open_base(beginning.base, spec.registry.tracking_uri)
+        if spec.data.group == "auto":
+            before = directory.layout() if journal.is_laid_out else None if base is None else base.layout
+            clusters = None if before is None else before.clusters
+            opened = opened.sorted_by(spec, cutoff, clusters, progress)
+        else:
+            opened = opened.in_stages()
         if base is not None:
             refuse_other_panel(base, trimmed(opened.layout), spec, "--base")
         given = None if beginning.prior is None else Prior.from_dict(beginning.prior)

@@ -19,6 +19,7 @@ from many_models.spec.sections import (
     EnsembleSpec,
     ForecastSettings,
     LearnersSpec,
+    PoolingSpec,
     RegistrySpec,
     ValidationSpec,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "ForecastSpec",
     "HolidaysSpec",
     "LearnersSpec",
+    "PoolingSpec",
     "PreparationSpec",
     "ReductionSpec",
     "RegistrySpec",

@@ -102,10 +102,11 @@ class DataSpec(Part):
         description="The columns that together identify one series; an empty list = the whole table is "
         "one series."
     )
-    group: Annotated[Columns | None, null_or(COLUMNS)] = Field(
+    group: Annotated[Columns | Auto | None, null_or(either(AUTO, COLUMNS))] = Field(
         default=None,
         description="The columns that identify one model, some of `series`; null = the same as `series`, "
-        "an empty list = one model for all.",
+        "an empty list = one model for all; auto = series that are alike by season, trend, level and zeros, "
+        "at most `pooling.largest` of them.",
     )
     timezone: Annotated[str | None, null_or(ZONE)] = Field(
         default=None,
@@ -170,8 +171,8 @@ class DataSpec(Part):
 
     @property
     def group_columns(self) -> Columns:
-        """The columns that identify one model: `group`, or `series` where that is null."""
-        return self.series if self.group is None else self.group
+        """The columns that identify one model: `group`, or `series` where that names none."""
+        return self.series if self.group is None or self.group == "auto" else self.group
 
     @classmethod
     def conflicts(cls, values: Mapping[str, Any]) -> Iterable[Problem]:
@@ -180,7 +181,7 @@ class DataSpec(Part):
             yield Problem(
                 "table", f"{shown(values['table'])} beside a path", "path or table", "remove one of the two"
             )
-        if values.get("group") and "series" in values:
+        if values.get("group") not in (None, "auto") and "series" in values:
             for column in values["group"]:
                 if column not in values["series"]:
                     allowed = f"columns of series: {', '.join(values['series']) or 'it names none'}"

@@ -23,6 +23,7 @@ from many_models.spec.sections import (
     EnsembleSpec,
     ForecastSettings,
     LearnersSpec,
+    PoolingSpec,
     RegistrySpec,
     ValidationSpec,
 )
@@ -59,6 +60,9 @@ class ForecastSpec(Part):
         default=None,
         description="Named dates known ahead (promotions, openings, strikes); null = none. A mapping with "
         "`path`.",
+    )
+    pooling: PoolingSpec = Field(
+        default=PoolingSpec(), description="How series that share a group learn together."
     )
     learners: LearnersSpec = Field(default=LearnersSpec(), description="Which learners compete.")
     validation: ValidationSpec = Field(
@@ -134,7 +138,7 @@ class ForecastSpec(Part):
         """
         tree = {key: value for key, value in self.changed().items() if key not in DECIDES_NOTHING}
         data = {key: value for key, value in tree["data"].items() if key not in ("path", "table")}
-        data["group"] = list(self.data.group_columns)
+        data["group"] = "auto" if self.data.group == "auto" else list(self.data.group_columns)
         if "events" in tree:
             tree["events"] = {key: value for key, value in tree["events"].items() if key != "path"}
         text = json.dumps({**tree, "data": data}, sort_keys=True, separators=(",", ":"), ensure_ascii=False)

@@ -277,6 +277,18 @@ class EnsembleSpec(Part):
             )
 
 
+class PoolingSpec(Part):
+    """How series that share a group learn together."""
+
+    section: ClassVar[str] = "pooling"
+
+    largest: Annotated[int, integer(2, 100_000)] = Field(
+        default=500,
+        description="So many series are at most in a group that `data.group: auto` makes; other groups are "
+        "as large as their columns make them.",
+    )
+
+
 class BudgetSpec(Part):
     """What a run may cost before it gives up on a series, or on itself."""
 

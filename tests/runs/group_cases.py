@@ -18,6 +18,7 @@ from many_models.automl.pooling import fall_back_pool
 
 BAD = {(0, "b"): "it has no value", (1, "c"): "it is too short"}
 KEY = ["store", "brand"]
+AUTOMATIC = {"data.group": "auto", "pooling.largest": 6, "validation.folds": 1}
 
 
 def panel():
@@ -75,6 +76,7 @@ def main(folder: Path) -> None:
     spark = builder.config("spark.sql.shuffle.partitions", "2").getOrCreate()
     frame = panel()
     train(frame, make_spec(**{"engine.kind": "spark"}), run_dir=folder / "spark")
+    train(frame, make_spec(**{"engine.kind": "spark", **AUTOMATIC}), run_dir=folder / "sorted")
     models = open_models(folder / "spark")
     history = spark.createDataFrame(frame[frame["sold"].notna()])
     models.forecast(history=history).toPandas().to_parquet(folder / "forecast.parquet")

@@ -15,7 +15,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import group_cases
-from group_cases import BAD, KEY, make_spec, ordered, panel
+from group_cases import AUTOMATIC, BAD, KEY, make_spec, ordered, panel
 
 from many_models import open_models, resume, train
 from many_models.automl.group import fall_back_group, give_up_group, train_group
@@ -250,5 +250,54 @@ def test_the_series_of_some_groups_are_those_that_are_trained(opened):
     each, series = members_of(found.panel, [0, 2])
     assert sorted(set(each.groups["k0"].iloc[series])) == [0, 2]
     assert len(series) == 8
-    pools = pools_of(Pools(found.panel, [0, 1, 2]), each, [series[-1]])
+    pools = pools_of(Pools(found.panel, [0, 1, 2], found.layout), each, [series[-1]])
     assert pools.groups == [2]
+
+
+@pytest.fixture(scope="module")
+def automatic(frame, tmp_path_factory):
+    """The finished run of groups that were made of the series' features."""
+    return train(frame, make_spec(**AUTOMATIC), run_dir=tmp_path_factory.mktemp("automatic") / "run")
+
+
+def test_automatic_groups_are_bounded_and_say_who_is_where_and_why(automatic):
+    findings = rows(automatic, "findings")
+    told = findings[findings["code"] == "GROUPED"].set_index(KEY)
+    assert len(told) == 11
+    assert told["count"].value_counts().max() <= 6
+    assert told["count"].nunique() == automatic.summary["groups"] > 1
+    assert told["message"].str.contains(r"group \d of \d: .+ (?:<|>=) ").all()
+    board = rows(automatic, "leaderboard")
+    assert board["candidate"].str.startswith("pooled_").any()
+
+
+def test_a_new_series_falls_into_the_automatic_group_of_its_like(automatic, frame, tmp_path):
+    run = RunDirectory.open(automatic.directory)
+    bundling.bundle_of_run(run, tmp_path / "bundle")
+    new = frame[(frame["store"] == 2) & (frame["brand"] == "d")].assign(brand="new")
+    answers = [
+        models.forecast(history=new, missing_model="pooled").query("brand == 'new'")
+        for models in (open_models(automatic.directory), open_models(tmp_path / "bundle"))
+    ]
+    assert set(answers[0]["learner"]) & {"ensemble", "elastic_net"}
+    pd.testing.assert_frame_equal(*(a.drop(columns="run_id", errors="ignore") for a in answers))
+
+
+def test_automatic_groups_are_those_of_the_base_and_of_the_run_that_is_continued(automatic, frame, tmp_path):
+    new = frame[(frame["store"] == 2) & (frame["brand"] == "d")].assign(brand="new")
+    more = pd.concat([frame, new])
+    spec = make_spec(**AUTOMATIC)
+    later = train(more, spec, run_dir=tmp_path / "later", only=["new"], base=automatic.directory)
+    kept, grown = (RunDirectory.open(run.directory).layout() for run in (automatic, later))
+    assert grown == kept
+    assert later.summary["series"] == 13
+    half = tmp_path / "half"
+    shutil.copytree(automatic.directory, half)
+    (half / "summary.json").unlink()
+    for part in sorted((half / "results").glob("part-*.parquet")):
+        if len(pd.read_parquet(part)):
+            part.unlink()
+    again = resume(half, data=frame)
+    pd.testing.assert_frame_equal(
+        ordered(again.forecasts()), ordered(automatic.forecasts()), check_exact=True
+    )

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from group_cases import KEY, make_spec, ordered, panel
+from group_cases import AUTOMATIC, KEY, make_spec, ordered, panel
 
 from many_models import open_models, open_run, train
 
@@ -44,6 +44,12 @@ def test_spark_trains_and_forecasts_groups_as_one_machine_does(tmp_path):
             set(pd.read_parquet(run.directory / folder)["content_id"].dropna()) for run in (local, spark)
         ]
         assert names[0] == names[1]
+    alone = train(frame, make_spec(**AUTOMATIC), run_dir=tmp_path / "alone")
+    names = [
+        sorted(pd.read_parquet(run.directory / "results")["content_id"].dropna())
+        for run in (alone, open_run(tmp_path / "sorted"))
+    ]
+    assert names[0] == names[1]
     history = frame[frame["sold"].notna()]
     wanted = ordered(open_models(tmp_path / "local").forecast(history=history))
     answer = ordered(pd.read_parquet(tmp_path / "forecast.parquet"))
