@@ -269,7 +269,8 @@ def find(
     key: Annotated[
         list[str] | None,
         typer.Argument(
-            help="COL=VALUE for each key column; none where there is one series.", metavar="COL=VALUE ..."
+            help="COL=VALUE of the key columns; of some of them: the keys that have these values.",
+            metavar="COL=VALUE ...",
         ),
     ] = None,
     as_of: Annotated[
@@ -277,7 +278,7 @@ def find(
     ] = None,
     json: Json = False,
 ) -> int:
-    """Show which learner serves a key, its scores, its version and lineage."""
+    """Show which learner serves a key, its scores, version and lineage; or list the keys of a part of one."""
     from many_models.cli import output
     from many_models.runs.models import open_models
 
@@ -287,7 +288,11 @@ def find(
         model = version_as_of(model, as_of).uri
 
     models = open_models(model)
-    output.print_record(models.find(models.parse_key(key or [])).record, json)
+    where = models.parse_key(key or [])
+    if where and len(where) < len(models.key_columns):
+        output.print_keys(models.keys(where), json)
+    else:
+        output.print_record(models.find(where).record, json)
     return 0
 
 

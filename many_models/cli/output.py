@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from many_models.errors import Problem
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from many_models.registry.store import Version
     from many_models.runs.check import CheckReport
     from many_models.runs.estimate import Estimate
@@ -307,6 +309,17 @@ def print_record(record: Mapping[str, Any], as_json: bool) -> None:
     width = max(len(name) for name in record)
     for name, value in record.items():
         line(f"{name:<{width}}  {value if isinstance(value, str) else plain_text(value)}")
+
+
+def print_keys(keys: pd.DataFrame, as_json: bool) -> None:
+    """Keys with status and learner, one line each."""
+    rows = [list(row) for row in keys.itertuples(index=False)]
+    columns = list(keys.columns)
+    if not as_json:
+        print_table(columns, rows)
+        return
+    for row in rows:
+        print_json(dict(zip(columns, row, strict=True)))
 
 
 def print_versions(versions: Sequence[Version], as_json: bool) -> None:

@@ -90,6 +90,21 @@ class SeriesKey:
             raise LookupFailed(problems)
         return cls(tuple(names), tuple(typed))
 
+    @classmethod
+    def part_of(cls, values: Mapping[str, Any], columns: Sequence[KeyColumn]) -> SeriesKey:
+        """A part of a key: these values of some of the columns, in the order of the columns.
+
+        Raises
+        ------
+        LookupFailed
+            Naming every column that is unknown or has a value of another type.
+        """
+        known = [column for column in columns if column.name in values]
+        if len(known) < len(values):
+            names = [column.name for column in columns]
+            raise LookupFailed([_unknown(name, names) for name in values if name not in names])
+        return cls.of(values, known)
+
     @property
     def canonical(self) -> str:
         """The key as a compact JSON array, for instance `[2,"tropicana"]`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -190,10 +190,28 @@ class ModelSet:
     def __len__(self) -> int:
         return int(self._store.index(["digest"]).num_rows)
 
-    def keys(self) -> pd.DataFrame:
-        """The keys of all series, in key order, with status and learner."""
+    def keys(self, where: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """The keys of all series, or of those with these key values, in key order, with status and learner.
+
+        Parameters
+        ----------
+        where
+            Values of some of the key columns: `keys({"Store": 2})` are all brands of store 2.
+
+        Raises
+        ------
+        LookupFailed
+            For a column that is no key, a value of the wrong type, or values that no key has, naming
+            what is near.
+        """
         names = [k.name for k in self.layout.keys]
         table = self._store.index([*names, "status", "learner"])
+        if where:
+            typed = SeriesKey.part_of(where, self.layout.keys)
+            chosen = table.filter(_same(table, typed.as_dict()))
+            if not chosen.num_rows:
+                raise LookupFailed(self._unknown(typed))
+            table = chosen
         frame: pd.DataFrame = table.to_pandas()
         return frame.sort_values(names, ignore_index=True) if names else frame
 
@@ -316,7 +334,7 @@ class ModelSet:
         return {name: self._store.shared(name) for name in sorted(names)}
 
     def _unknown(self, key: SeriesKey) -> Problem:
-        names = [k.name for k in self.layout.keys]
+        names = list(key.as_dict())
         table = self._store.index(names)
         hints = []
         for name, value in zip(names, key.values, strict=True):
@@ -330,6 +348,12 @@ class ModelSet:
             f"one of {table.num_rows} keys",
             "; ".join(hints) or "these values exist, but not together; list them with keys()",
         )
+
+
+def _same(table: pa.Table, values: Mapping[str, Any]) -> pa.ChunkedArray:
+    """Which rows of the table have these values."""
+    masks = [pc.equal(table[name], pa.scalar(value)) for name, value in values.items()]
+    return reduce(pc.and_, masks)
 
 
 def _is_spark(table: Any) -> bool:

@@ -411,10 +411,22 @@ def test_find_tells_who_serves_a_key(run, trained, model):
     assert re.search(r"(?m)^learner +\S", plain.out)
 
 
+@pytest.mark.parametrize("model", ["first", "models:/shops@champion"])
+def test_find_of_a_part_of_a_key_lists_the_keys_that_have_it(run, trained, model):
+    told = run("find", model, "item=tropicana", "--json")
+    assert told.code == 0, told.err
+    results = pd.read_parquet("first/results")
+    wanted = results[results["item"] == "tropicana"].sort_values("shop")
+    assert [(r["shop"], r["item"], r["status"], r["learner"]) for r in told.records] == list(
+        wanted[["shop", "item", "status", "learner"]].itertuples(index=False, name=None)
+    )
+    assert "tropicana" in run("find", model, "shop=2").out
+
+
 @pytest.mark.parametrize(
     ("model", "key", "words"),
     [
-        ("first", ["shop=2"], "add item="),
+        ("first", ["shop=3"], "no shop is 3"),
         ("first", ["shop=two", "item=tropicana"], "integer values only"),
         ("first", ["shop=2", "itme=tropicana"], "did you mean 'item'?"),
         ("first", ["shop=2", "item=tropicanna"], "nearest 'tropicana'"),
