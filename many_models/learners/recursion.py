@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 HISTORY = ("lags", "windows")
 """The families that read the target, and so what was forecast before."""
+DATED = ("calendar", "fourier", "holidays", "events")
+"""The families that read nothing but the dates of the rows."""
 
 
 class Stack(Protocol):
@@ -133,11 +135,19 @@ def _outside(models: Sequence[RegressionModel], futures: Sequence[Future], steps
     """All columns that do not read the target, for every step and series [K, S, c]; the others are 0."""
     widest = max(len(model.frame.plan.columns) for model in models)
     x = np.zeros((max(steps), len(models), widest))
+    dated: dict[Any, Floats] = {}
     for place, (model, future, count) in enumerate(zip(models, futures, steps, strict=True)):
         outside = tuple(f for f in model.frame.plan.families if f.name not in HISTORY)
-        if outside:
-            every = _every_step(model, future, count)
-            columns = _places(model.frame.plan, own=False)
+        if not outside:
+            continue
+        columns, every = _places(model.frame.plan, own=False), _every_step(model, future, count)
+        if all(family.name in DATED for family in outside):
+            # Series that end on one day and read the same of its calendar have the same columns.
+            key = outside, every.grid, every.ordinals.tobytes()
+            if key not in dated:
+                dated[key] = FeaturePlan(outside).build(model.future_rows(every))
+            x[:count, place, columns] = dated[key]
+        else:
             x[:count, place, columns] = FeaturePlan(outside).build(model.future_rows(every))
     return x
 

@@ -82,7 +82,7 @@ class Trees:
         table = _table(self)
         row = np.arange(len(x))[:, None]
         node = np.broadcast_to(table.root, (len(x), len(table.root)))
-        for _ in range(table.depth):
+        for _ in range(int(table.depth.max())):
             seen = x[row, table.feature[node]]
             goes_left = (seen <= table.threshold[node]) | (np.isnan(seen) & table.left_if_nan[node])
             node = np.where(goes_left, table.left[node], table.right[node])
@@ -91,7 +91,7 @@ class Trees:
     @staticmethod
     def stacked(forests: Sequence[Trees]) -> ForestStack:
         """The forests as one that answers a row of each."""
-        return _stack([_table(trees) for trees in forests])
+        return _stack(forests)
 
     def state(self) -> State:
         """The trees as plain arrays; numbers of `single()` trees lose nothing.
@@ -233,10 +233,13 @@ def _check(trees: Trees) -> None:
 
 @dataclass(frozen=True)
 class _Table:
-    """Splits and leaves of all trees as one table of nodes; a leaf is its own child."""
+    """Splits and leaves of all trees as one table of nodes; a leaf is its own child.
+
+    `root` and `depth` [T] are the first node of each tree, and how many splits its longest walk passes.
+    """
 
     root: Ints
-    depth: int
+    depth: Ints
     feature: Ints
     threshold: Floats
     left_if_nan: npt.NDArray[np.bool_]
@@ -261,25 +264,35 @@ def _table(trees: Trees) -> _Table:
     threshold[is_split], value[~is_split] = trees.threshold, trees.value
     left_if_nan = np.zeros(total, dtype=np.bool_)
     left_if_nan[is_split] = trees.left_if_nan
-    return _Table(
-        root, _depth(left, right, root, is_split), feature, threshold, left_if_nan, left, right, value
-    )
+    depth = _depths(left, right, root)
+    return _Table(root, depth, feature, threshold, left_if_nan, left, right, value)
 
 
 @dataclass(frozen=True)
 class ForestStack:
-    """Many forests in one table of nodes, the last of them a leaf of nothing that fills up.
+    """Many forests in one table of nodes, walked together.
+
+    Every walk (a tree of a forest, from root to leaf) has a place; those of deep trees stand first, so that
+    the walks that still go on at some depth are the first so many.
 
     Attributes
     ----------
-    root : [S, T]
-        The first node of each tree of each forest.
+    forest : [W]
+        Whose row each walk reads.
+    root : [W]
+        Where it starts.
+    going : [depth]
+        How many walks have a split at each depth.
+    place : [S, T]
+        The walk of each tree of each forest; W, a leaf of nothing, fills up.
     child : [2 nodes]
         Right and left child of each node; a leaf is its own child.
     """
 
+    forest: Ints
     root: Ints
-    depth: int
+    going: tuple[int, ...]
+    place: Ints
     feature: Ints
     threshold: Floats
     left_if_nan: npt.NDArray[np.bool_]
@@ -289,51 +302,69 @@ class ForestStack:
     def predict(self, x: Floats) -> Floats:
         """The answer of forest s to row s [S, c] -> [S]."""
         flat, width = np.ascontiguousarray(x).reshape(-1), x.shape[1]
-        if width == 0:
-            flat, width = np.zeros(len(x)), 1
-        row = np.arange(len(x))[:, None] * width
+        row = self.forest * width
         holes = bool(np.isnan(flat).any())
-        node = self.root
-        for _ in range(self.depth):
-            seen = flat.take(self.feature.take(node) + row)
-            goes_left = seen <= self.threshold.take(node)
+        node = self.root.copy()
+        for count in self.going:
+            now = node[:count]
+            seen = flat.take(self.feature.take(now) + row[:count])
+            goes_left = seen <= self.threshold.take(now)
             if holes:
-                goes_left |= np.isnan(seen) & self.left_if_nan.take(node)
-            node = self.child.take(2 * node + goes_left)
+                goes_left |= np.isnan(seen) & self.left_if_nan.take(now)
+            node[:count] = self.child.take(2 * now + goes_left)
+        leaves = np.append(self.value.take(node), 0.0)
         # One tree after another, so that leaves of nothing at the end change no bit.
-        return np.asarray(np.cumsum(self.value.take(node), axis=1)[:, -1])
+        return np.asarray(np.cumsum(leaves.take(self.place), axis=1)[:, -1])
 
 
-def _stack(tables: list[_Table]) -> ForestStack:
-    sizes = [len(table.feature) for table in tables]
-    total, most = sum(sizes), max(1, *(len(table.root) for table in tables))
-    root = np.full((len(tables), most), total, dtype=np.int64)
-    child = np.full(2 * (total + 1), total, dtype=np.int64)
-    begin = 0
-    for row, (table, size) in enumerate(zip(tables, sizes, strict=True)):
-        root[row, : len(table.root)] = table.root + begin
-        child[2 * begin : 2 * (begin + size) : 2] = table.right + begin
-        child[2 * begin + 1 : 2 * (begin + size) : 2] = table.left + begin
-        begin += size
+def _stack(forests: Sequence[Trees]) -> ForestStack:
+    trees = np.array([len(one.leaves) for one in forests], dtype=np.int64)
+    table = _table(
+        Trees(
+            np.concatenate([one.leaves for one in forests]),
+            np.concatenate([one.feature for one in forests]),
+            np.concatenate([one.threshold for one in forests]),
+            np.concatenate([one.left_if_nan for one in forests]),
+            np.concatenate([one.left for one in forests]),
+            np.concatenate([one.right for one in forests]),
+            np.concatenate([one.value for one in forests]),
+        )
+    )
+    depth = table.depth
+    order = np.argsort(-depth, kind="stable")
+    going = np.searchsorted(-depth[order], -np.arange(int(depth.max(initial=0))), side="left")
+    walk = np.empty(len(order), dtype=np.int64)
+    walk[order] = np.arange(len(order))
+    first = np.cumsum(trees) - trees
+    among = np.arange(max(1, int(trees.max(initial=0))))
+    there = among < trees[:, None]
+    place = np.full(there.shape, len(order), dtype=np.int64)
+    place[there] = walk[(first[:, None] + among)[there]]
+    child = np.stack([table.right, table.left], axis=1).ravel()
     return ForestStack(
-        root,
-        max(table.depth for table in tables),
-        np.concatenate([*(table.feature for table in tables), [0]]),
-        np.concatenate([*(table.threshold for table in tables), [0.0]]),
-        np.concatenate([*(table.left_if_nan for table in tables), [False]]),
+        np.repeat(np.arange(len(forests)), trees)[order],
+        table.root[order],
+        tuple(int(count) for count in going),
+        place,
+        table.feature,
+        table.threshold,
+        table.left_if_nan,
         child,
-        np.concatenate([*(table.value for table in tables), [0.0]]),
+        table.value,
     )
 
 
-def _depth(left: Ints, right: Ints, root: Ints, is_split: npt.NDArray[np.bool_]) -> int:
-    """How many splits the longest walk passes."""
-    depth, level = 0, root[is_split[root]]
-    while len(level):
-        depth += 1
-        children = np.concatenate([left[level], right[level]])
-        level = children[is_split[children]]
-    return depth
+def _depths(left: Ints, right: Ints, root: Ints) -> Ints:
+    """How many splits the longest walk of each tree passes [T]; a leaf is its own child."""
+    depth, passed = np.zeros(len(root), dtype=np.int64), 0
+    level, owner = root, np.arange(len(root))
+    while True:
+        inner = left[level] != level
+        level, owner = level[inner], owner[inner]
+        if not len(level):
+            return depth
+        depth[owner] = passed = passed + 1
+        level, owner = np.concatenate([left[level], right[level]]), np.concatenate([owner, owner])
 
 
 def _parse(text: str) -> Trees:
