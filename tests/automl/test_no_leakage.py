@@ -21,7 +21,7 @@ from many_models.automl.task import TrainTask
 from many_models.automl.training import train_series
 from many_models.engines.reading import canonical_table, read_table
 from many_models.learners.base import Deadline
-from many_models.learners.table import learner_info, learner_names
+from many_models.learners.table import learner, learner_info, learner_names
 from many_models.panel.keys import SeriesKey
 from many_models.panel.preparation import prepare
 from many_models.spec import ForecastSpec
@@ -142,6 +142,27 @@ def test_no_forecast_of_a_learner_changes_with_what_comes_after_its_cutoff(name)
         assert np.array_equal(answers[0], answers[2])
 
     holds()
+
+
+@pytest.mark.slow  # seconds each; that of preset best, below, runs one of the searches every time
+@pytest.mark.parametrize("name", ["auto_arima", "arima_pmdarima"])
+def test_no_order_found_by_a_search_changes_with_what_comes_after_its_cutoff(name):
+    task, frame, cutoff = task_of(WEEKS), days(2, WEEKS), 40
+    found = []
+    for bad in (None, math.nan, 1e30):
+        prepared = prepared_of(frame if bad is None else spoiled(frame, cutoff, bad), task)
+        series = prepared.train(cutoff)
+        context = replace(fit_context(prepared, KEY, task), season=1)
+        for candidate in learner(name).candidates(series, context):
+            seen = series if candidate.uses_known else series.without_known()
+            model = learner(name).fit(seen, candidate.parameters, context)
+            found.append((bad, candidate.name, model.parameters, model.now.tolist(), model.weights.tolist()))
+    kinds = len(found) // 3
+    assert {name for _, name, *_ in found} == {name for _, name, *_ in found[:kinds]}
+    for clean, of_nan, of_large in zip(
+        found[:kinds], found[kinds : 2 * kinds], found[2 * kinds :], strict=True
+    ):
+        assert clean[1:] == of_nan[1:] == of_large[1:]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
