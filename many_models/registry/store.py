@@ -40,6 +40,9 @@ ColumnType = Literal["boolean", "integer", "long", "float", "double", "string", 
 MODEL_FOLDER = "model"
 """Where a run keeps its model among its artifacts."""
 
+SERIES_FOLDER = "series"
+"""Where it keeps the models of single series, if any."""
+
 _MOVED = "many_models.moved."
 """Begins the version tags that record when an alias moved there; MLflow keeps no history of aliases."""
 
@@ -121,6 +124,15 @@ class Record:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Mapping[str, str | Path] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Part:
+    """A model made of a part of a version: its registered name, its bundle, and its tags."""
+
+    name: str
+    bundle: Path
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -279,6 +291,54 @@ class Registry:
             if alias is not None:
                 self._move(client, name, alias, int(made.version), _PROMOTED)
             return _version(made, () if alias is None else (alias,))
+
+    def register_parts(
+        self, version: Version, parts: Iterable[Part], flavor: Flavor, alias: str | None = None
+    ) -> int:
+        """How many models were registered, each of a part of a version and kept in the run of that version.
+
+        Parameters
+        ----------
+        version
+            A version that was registered before, with its run.
+        parts
+            Consumed one after the other; a bundle is removed once its model is stored.
+        flavor
+            Signature and environment, the same for all.
+        alias
+            Alias to move to each new version; None moves none.
+
+        Raises
+        ------
+        RegistryError
+            When the registry refuses or does not answer. The models registered until then stay.
+        """
+        count = 0
+        with (
+            self._calling(f"registering the series of {version.name}") as client,
+            tempfile.TemporaryDirectory(prefix="many-models-") as scratch,
+        ):
+            run = client.get_run(version.run_id)
+            model = Path(scratch) / MODEL_FOLDER
+            bundle = None
+            for part in parts:
+                if bundle is None:
+                    # All but the bundle is the same for every part.
+                    _save_model(model, part.bundle, flavor, version.run_id or "")
+                    bundle = model / _data_path(model / "MLmodel", version.uri)
+                shutil.rmtree(bundle)
+                shutil.move(part.bundle, bundle)
+                path = f"{SERIES_FOLDER}/{part.name}"
+                client.log_artifacts(version.run_id, str(model), path)
+                self._create_name(client, part.name)
+                source = _joined(run.info.artifact_uri, path)
+                made = client.create_model_version(
+                    part.name, source, run_id=version.run_id, tags={**version.tags, **part.tags}
+                )
+                if alias is not None:
+                    self._move(client, part.name, alias, int(made.version), _PROMOTED)
+                count += 1
+        return count
 
     def promote(
         self, name: str, version: int, alias: str = "champion", *, instead_of: int | None = None

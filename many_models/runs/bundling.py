@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from many_models.automl.shared import POOLED_KIND, shared_names
+from many_models.automl.shared import POOLED_KIND, POOLED_VERSION, shared_names
 from many_models.bundle.container import unpack
 from many_models.bundle.store import Bundle, StoredModel, write_bundle
 from many_models.errors import DamagedError
@@ -81,6 +81,18 @@ def bundle_of_run(directory: RunDirectory, folder: Path) -> Bundle:
         manifest_of(directory),
         pooled_of_run(directory),
     )
+
+
+def stored_models(bundle: Bundle, content_ids: list[str]) -> tuple[list[StoredModel], list[StoredModel]]:
+    """The stored models with these names, and the pooled models that they refer to."""
+    models: list[StoredModel] = []
+    referred: set[str] = set()
+    for name, state in bundle.models(content_ids):
+        document = unpack(state)
+        referred.update(shared_names(document))
+        models.append((name, str(document.get("kind")), int(document.get("format_version", 1)), state))
+    pooled = [(name, POOLED_KIND, POOLED_VERSION, bundle.shared(name)) for name in sorted(referred)]
+    return models, pooled
 
 
 def manifest_of(directory: RunDirectory) -> dict[str, Any]:

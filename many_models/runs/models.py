@@ -25,6 +25,7 @@ from many_models.runs.bundling import index_of_run
 from many_models.runs.directory import SPEC, RunDirectory
 from many_models.runs.newcomers import MissingModel
 from many_models.runs.scoring import Scorer
+from many_models.runs.series_models import series_model_name
 from many_models.spec import ForecastSpec
 
 INTERNAL = ("digest", "__shard", "__row")
@@ -112,6 +113,8 @@ class SeriesForecaster:
         # of what is known of the set, a series' own run comes first: its model may be of another one
         record = {**row, **{k: v for k, v in self._models.lineage.items() if row.get(k) is None}}
         if row.get("content_id"):
+            if self._models.spec.registry.granularity == "series" and "name" in self._models.lineage:
+                record["series_model"] = series_model_name(self._models.lineage["name"], self.key)
             model = self._models.load(row["content_id"])
             members = [m for m in model.members if m.weight > 0]
             record["members"] = {m.candidate.name: round(m.weight, 4) for m in members}

@@ -17,6 +17,7 @@ from many_models.registry.store import Column, ColumnType, Flavor, Record, Regis
 from many_models.runs.base_version import kept_rows
 from many_models.runs.bundling import bundle_of_run
 from many_models.runs.directory import RUNS, RunDirectory
+from many_models.runs.series_models import single_bundles
 from many_models.spec import ForecastSpec
 
 if TYPE_CHECKING:
@@ -58,18 +59,19 @@ def register_run(run: Run, name: str | None, alias: str | None, tracking_uri: st
     source = registry(uri)
     with TemporaryDirectory(prefix="many-models-") as scratch:
         folder = Path(scratch)
-        bundle_of_run(RunDirectory(run.directory), folder / "bundle")
+        bundle = bundle_of_run(RunDirectory(run.directory), folder / "bundle")
+        flavor = Flavor(
+            input_columns(run.layout),
+            output_columns(run.layout, spec),
+            requirements(),
+            LOADER,
+            spec.registry.wheel,
+        )
         try:
             version = source.register(
                 chosen,
                 folder / "bundle",
-                Flavor(
-                    input_columns(run.layout),
-                    output_columns(run.layout, spec),
-                    requirements(),
-                    LOADER,
-                    spec.registry.wheel,
-                ),
+                flavor,
                 Record(
                     run.directory.name,
                     _parameters(spec, summary),
@@ -80,6 +82,10 @@ def register_run(run: Run, name: str | None, alias: str | None, tracking_uri: st
                 experiment=spec.registry.experiment,
                 alias=moved,
             )
+            if spec.registry.granularity == "series":
+                source.register_parts(
+                    version, single_bundles(bundle, chosen, folder / "series"), flavor, moved
+                )
         except OutsideError as trouble:
             again = trouble.continue_with or f"many-models register {run.directory} {chosen}"
             raise type(trouble)(trouble.message, again) from trouble

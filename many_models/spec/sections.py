@@ -398,6 +398,11 @@ class RegistrySpec(Part):
         "and each series "
         "is served by it only where it was better than the alias's version on the same later data.",
     )
+    granularity: Annotated[Literal["set", "series"], choice("set", "series")] = Field(
+        default="set",
+        description="What is registered: set = one model that holds all series; series = also a model of its "
+        "own for each series, named after its key, which costs some hundredths of a second each.",
+    )
     stale_after: Annotated[
         Literal["auto"] | int, either(AUTO, integer(1, what="a number of periods, 1 or more"))
     ] = Field(

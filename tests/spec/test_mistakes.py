@@ -120,6 +120,7 @@ REFUSED = [
     ("registry__name", ["a/b", "a:b", 5]),
     ("registry__alias", ["latest", "v1", "V12", "a b", "", None]),
     ("registry__promote", ["never", True, None]),
+    ("registry__granularity", ["group", True, None]),
     ("registry__stale_after", [0, "soon", 1.5]),
     ("registry__drift", [0, -1, "a", None]),
     ("registry__tracking_uri", [5, "", "postgresql://me:secret@host/db"]),
