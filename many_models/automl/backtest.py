@@ -7,7 +7,7 @@ folds before that day, the combination, the refit. So selection and report never
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -21,6 +21,8 @@ from many_models.automl.held_out import actual_at, known_then
 from many_models.automl.measures import measures
 from many_models.automl.model import SeriesModel
 from many_models.automl.moving import moved
+from many_models.automl.pooled import Pooled, PooledTrial
+from many_models.automl.pooling import fall_back_pool, pool_group, read_pool
 from many_models.automl.rows import REAL, TEXT, WHOLE, GroupRows, key_columns, quantile_column
 from many_models.automl.settings import fit_context, weight_of
 from many_models.automl.task import TrainTask
@@ -104,11 +106,60 @@ def backtest_schemas(layout: Layout, levels: Sequence[float]) -> dict[str, pa.Sc
     return {"backtest": pa.schema(steps), "results": pa.schema(series)}
 
 
-def backtest_group(frame: pd.DataFrame, task: BacktestTask) -> bytes:
-    """The rows of a group at every origin."""
+def pool_backtest(frame: pd.DataFrame, task: BacktestTask) -> bytes:
+    """What the series of a group learned together at every origin, for `read_pools`.
+
+    At each origin the stage `pool` is done anew on the rows as they were known then.
+    """
+    told: dict[bytes, list[bytes]] = {}
+    for cutoff, then in zip(task.origins, task.replayed, strict=True):
+        outcomes, _ = read_pool(pool_group(known_then(frame, cutoff), then))
+        for digest, pooled in zip(*(outcomes[n].to_pylist() for n in ("digest", "pooled")), strict=True):
+            told.setdefault(digest, []).append(pooled)
+    return _written(told)
+
+
+def pool_failed(frame: pd.DataFrame, task: BacktestTask, trouble: TroubleLike) -> bytes:
+    """The same of a group that did not answer: its series are replayed by their own learners."""
+    outcomes, _ = read_pool(fall_back_pool(frame, task.train, trouble))
+    digests, pooled = (outcomes[name].to_pylist() for name in ("digest", "pooled"))
+    count = len(task.origins)
+    return _written({digest: [one] * count for digest, one in zip(digests, pooled, strict=True)})
+
+
+def _written(told: Mapping[bytes, list[bytes]]) -> bytes:
+    """What is told of each series at every origin, as bytes."""
+    columns = {"digest": list(told), "pooled": list(told.values())}
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, POOLS) as stream:
+        stream.write_table(pa.Table.from_pydict(columns, schema=POOLS))
+    written: bytes = sink.getvalue().to_pybytes()
+    return written
+
+
+POOLS = pa.schema([("digest", pa.binary()), ("pooled", pa.list_(pa.binary()))])
+
+
+def read_pools(payload: bytes) -> dict[bytes, bytes]:
+    """What is attached to each series in `backtest_group`, by the digest of its key."""
+    with pa.ipc.open_stream(payload) as stream:
+        table = stream.read_all()
+    return {
+        digest: _written({digest: pooled})
+        for digest, pooled in zip(table["digest"].to_pylist(), table["pooled"].to_pylist(), strict=True)
+    }
+
+
+def backtest_group(frame: pd.DataFrame, task: BacktestTask, attachment: bytes | None = None) -> bytes:
+    """The rows of a group at every origin; `attachment` is what its group told of the one series in it."""
     rows = GroupRows(task.train.layout, task.schemas)
+    pooled: list[tuple[PooledTrial, ...]] = [()] * len(task.origins)
+    if attachment is not None:
+        with pa.ipc.open_stream(attachment) as stream:
+            (told,) = stream.read_all()["pooled"].to_pylist()
+        pooled = [Pooled.from_bytes(one).trials for one in told]
     for key, part in series_of(frame, task.train.layout):
-        _replay(part, key, task, rows)
+        _replay(part, key, task, rows, pooled)
     return rows.to_bytes()
 
 
@@ -121,7 +172,13 @@ def backtest_failed(frame: pd.DataFrame, task: BacktestTask, trouble: TroubleLik
     return rows.to_bytes()
 
 
-def _replay(frame: pd.DataFrame, key: SeriesKey, task: BacktestTask, rows: GroupRows) -> None:
+def _replay(
+    frame: pd.DataFrame,
+    key: SeriesKey,
+    task: BacktestTask,
+    rows: GroupRows,
+    pooled: Sequence[tuple[PooledTrial, ...]],
+) -> None:
     """The rows of one series at every origin; an origin that fails is a row that says so."""
     whole = prepare(frame, key, task.train.layout, task.train.prepare_settings)
     model: SeriesModel | None = None
@@ -134,7 +191,8 @@ def _replay(frame: pd.DataFrame, key: SeriesKey, task: BacktestTask, rows: Group
                 _account(rows, key, number, cutoff, "SKIPPED", "NO_OBSERVATIONS", 0.0)
                 continue
             if model is None or task.refit:
-                model = train_prepared(before, key, then, Deadline.after(then.seconds)).model
+                deadline = Deadline.after(then.seconds)
+                model = train_prepared(before, key, then, deadline, pooled[number - 1]).model
             else:
                 grid = model.history.grid
                 settings = PrepareSettings.of(then.spec, grid.frequency.alias, None, grid)

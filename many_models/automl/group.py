@@ -293,9 +293,15 @@ def _trained(
     return trained, context
 
 
-def train_prepared(prepared: Prepared, key: SeriesKey, task: TrainTask, deadline: Deadline) -> Trained:
+def train_prepared(
+    prepared: Prepared,
+    key: SeriesKey,
+    task: TrainTask,
+    deadline: Deadline,
+    pooled: tuple[PooledTrial, ...] = (),
+) -> Trained:
     """The model of a prepared series with at least one observation, with all that it was chosen from."""
-    return _trained(prepared, key, task, fold_cutoffs(prepared, task.spec), deadline)[0]
+    return _trained(prepared, key, task, fold_cutoffs(prepared, task.spec), deadline, pooled)[0]
 
 
 def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Trained]]:

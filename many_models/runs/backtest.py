@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from many_models.automl.backtest import BacktestTask, backtest_failed, backtest_group
+from many_models.automl.backtest import (
+    BacktestTask,
+    backtest_failed,
+    backtest_group,
+    pool_backtest,
+    pool_failed,
+    read_pools,
+)
 from many_models.automl.prior import shipped_prior
 from many_models.automl.rows import read_rows
 from many_models.engines.base import GroupJob
@@ -22,9 +30,11 @@ from many_models.engines.table import engine_for
 from many_models.errors import DataError, LookupFailed, Problem, StorageError
 from many_models.metrics.totals import TOTALLED, Totals
 from many_models.panel.grid import Frequency, Grid
+from many_models.panel.keys import SeriesKey
 from many_models.runs.directory import default_directory, refuse_used
+from many_models.runs.pooling import Pools
 from many_models.runs.progress import Progress, silent
-from many_models.runs.train import Opened, open_source, train_task
+from many_models.runs.train import Opened, group_seconds, open_source, train_task
 from many_models.spec import ForecastSpec
 
 ORIGINS = 4
@@ -104,7 +114,8 @@ def backtest(
 
     Notes
     -----
-    What is known across series is the prior of the package: a pilot would have to be replayed too.
+    What is known across series is the prior of the package: a pilot would have to be replayed too. Models
+    that a group shares are fitted anew at every origin too; without `refit` they take no part.
     """
     if origins < 1:
         raise DataError(Problem("origins", str(origins), "1 or more", f"leave it out for {ORIGINS}"))
@@ -116,6 +127,10 @@ def backtest(
         opened = open_source(engine, data, spec, target, limit, None)
         try:
             cutoffs = origins_of(opened, spec, origins, step or spec.forecast.horizon)
+            if refit and spec.data.group == "auto" and cutoffs:
+                opened = opened.sorted_by(spec, None, None, bar, cutoffs[0])
+            elif refit:
+                opened = opened.in_stages()
             task = train_task(opened, spec, shipped_prior(), None)
             job = GroupJob(
                 backtest_group,
@@ -124,7 +139,8 @@ def backtest(
                 BacktestTask(task, cutoffs, refit),
                 None if task.seconds is None else task.seconds * origins,
             )
-            _write(opened, job, target, bar)
+            attached = None if opened.pools is None else _pooled(opened, opened.pools, job, bar)
+            _write(opened, job, target, bar, attached)
         finally:
             opened.panel.close()
     finally:
@@ -148,7 +164,29 @@ def origins_of(opened: Opened, spec: ForecastSpec, count: int, step: int) -> tup
     return tuple(int(t) for t in grid.stamps(newest - step * np.arange(count)[::-1]))
 
 
-def _write(opened: Opened, job: GroupJob, target: Path, progress: Progress) -> None:
+def _pooled(opened: Opened, pools: Pools, job: GroupJob, progress: Progress) -> dict[int, bytes]:
+    """What each series learned with its group at every origin, by the number of the series."""
+    task: BacktestTask = job.argument
+    seconds = group_seconds(task.train.spec, pools.panel.groups.iloc[pools.groups])
+    limit = None if seconds is None else seconds * len(task.origins)
+    pooling = GroupJob(pool_backtest, pool_failed, pool_failed, task, limit)
+    told: dict[bytes, bytes] = {}
+    done = 0
+    with progress.bar("pooling", len(pools.groups)) as step:
+        for batch in pools.panel.map(pooling, pools.groups):
+            for answer in batch:
+                told.update(read_pools(answer.payload))
+            done += len(batch)
+            step(done)
+    names = tuple(key.name for key in task.train.layout.keys)
+    columns = [opened.panel.groups[name].to_numpy() for name in opened.panel.layout.group_names]
+    keys = {number: tuple(column[number] for column in columns) for number in opened.groups}
+    return {number: told[SeriesKey(names, values).digest] for number, values in keys.items()}
+
+
+def _write(
+    opened: Opened, job: GroupJob, target: Path, progress: Progress, attached: Mapping[int, bytes] | None
+) -> None:
     """Every group replayed; its rows written batch by batch."""
     schemas = job.argument.schemas
     try:
@@ -157,7 +195,7 @@ def _write(opened: Opened, job: GroupJob, target: Path, progress: Progress) -> N
             _put(schemas[folder].empty_table(), target / folder / "part-000000.parquet")
         seen = 0
         with progress.bar("replaying", opened.series) as step:
-            for number, batch in enumerate(opened.panel.map(job, opened.groups), start=1):
+            for number, batch in enumerate(opened.panel.map(job, opened.groups, attached), start=1):
                 answers = [read_rows(a.payload) for a in sorted(batch, key=lambda a: a.group)]
                 for folder in FOLDERS:
                     parts = [tables[folder] for tables in answers if folder in tables]

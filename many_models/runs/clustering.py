@@ -11,13 +11,14 @@ or trained upon, and a series that comes later, are sorted by the same cuts.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from many_models.automl.group import series_of
+from many_models.automl.held_out import known_then
 from many_models.automl.task import TrainTask
 from many_models.bundle.container import pack, unpack
 from many_models.engines.base import GroupJob, Panel
@@ -32,9 +33,18 @@ LOOK_SECONDS = 60.0
 """Wall time for the look at one series."""
 
 
-def look_at(frame: pd.DataFrame, task: TrainTask) -> bytes:
+@dataclass(frozen=True)
+class Look:
+    """How series are looked at: as a run prepares them, and as known at a canonical time, or all of them."""
+
+    task: TrainTask
+    until: int | None
+
+
+def look_at(frame: pd.DataFrame, look: Look) -> bytes:
     """Digest, features and number of values of the one series in `frame`, as bytes."""
-    ((key, part),) = series_of(frame, task.layout)
+    task = look.task
+    ((key, part),) = series_of(frame if look.until is None else known_then(frame, look.until), task.layout)
     prepared = prepare(part, key, task.layout, task.prepare_settings)
     found = np.zeros(len(FEATURES) - 1)
     if prepared.n_obs:
@@ -42,9 +52,9 @@ def look_at(frame: pd.DataFrame, task: TrainTask) -> bytes:
     return pack({"digest": key.digest.hex(), "features": found, "values": prepared.n_obs})
 
 
-def no_look(frame: pd.DataFrame, task: TrainTask, trouble: Any) -> bytes:
+def no_look(frame: pd.DataFrame, look: Look, trouble: Any) -> bytes:
     """The same of a series that could not be looked at; its training says what is wrong with it."""
-    ((key, _),) = series_of(frame, task.layout)
+    ((key, _),) = series_of(frame, look.task.layout)
     return pack({"digest": key.digest.hex(), "features": np.zeros(len(FEATURES) - 1), "values": 0})
 
 
@@ -55,6 +65,7 @@ def sorted_series(
     largest: int,
     given: Clusters | None,
     progress: Progress,
+    until: int | None = None,
 ) -> tuple[Layout, Panel, dict[int, int]]:
     """The layout with its clusters, the panel grouped by them, and the group of each of these series.
 
@@ -68,8 +79,10 @@ def sorted_series(
         So many series are in a group at most.
     given
         The cuts that are gone by; None learns them.
+    until
+        Nothing later is looked at; None looks at everything.
     """
-    job = GroupJob(look_at, no_look, no_look, task, LOOK_SECONDS)
+    job = GroupJob(look_at, no_look, no_look, Look(task, until), LOOK_SECONDS)
     told: dict[int, dict[str, Any]] = {}
     with progress.bar("grouping", len(series)) as step:
         for batch in panel.map(job, list(series)):

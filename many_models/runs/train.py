@@ -96,14 +96,20 @@ class Opened:
         return replace(self, panel=panel, groups=series, pools=Pools(self.panel, self.groups, layout))
 
     def sorted_by(
-        self, spec: ForecastSpec, cutoff: str | int | None, given: Clusters | None, progress: Progress
+        self,
+        spec: ForecastSpec,
+        cutoff: str | int | None,
+        given: Clusters | None,
+        progress: Progress,
+        until: int | None = None,
     ) -> Opened:
-        """The same by series, sorted into automatic groups by these cuts, or by those that are learned."""
+        """The same by series, sorted into automatic groups by these cuts, or by those that are learned
+        of what was known at a canonical time."""
         if not self.panel.layout.keys:
             return self
         task = train_task(self, spec, shipped_prior(), cutoff)
         largest = spec.pooling.largest
-        layout, panel, numbers = sorted_series(self.panel, self.groups, task, largest, given, progress)
+        layout, panel, numbers = sorted_series(self.panel, self.groups, task, largest, given, progress, until)
         return replace(self, pools=Pools(panel, sorted(set(numbers.values())), layout, numbers))
 
     @property

@@ -28,6 +28,7 @@ from many_models.engines.base import GroupJob
 from many_models.engines.local import LocalEngine
 from many_models.errors import DamagedError, DataError, LookupFailed
 from many_models.runs import bundling
+from many_models.runs.backtest import backtest
 from many_models.runs.directory import RunDirectory
 from many_models.runs.models import models_of_bundle
 from many_models.runs.pooling import Pools, members_of, pools_of
@@ -301,3 +302,22 @@ def test_automatic_groups_are_those_of_the_base_and_of_the_run_that_is_continued
     pd.testing.assert_frame_equal(
         ordered(again.forecasts()), ordered(automatic.forecasts()), check_exact=True
     )
+
+
+def test_a_backtest_fits_pooled_models_anew_at_every_origin(frame, tmp_path):
+    some = frame[frame["store"] == 0]
+    spec = make_spec(**{"validation.folds": 2, "learners.allow": ["naive", "elastic_net"]})
+    some = some[some["sold"].notna()]
+    late = some["month"] > some["month"].max() - pd.DateOffset(months=4)
+    changed = some.assign(sold=some["sold"].mask(late, 99.0))
+    first, other = (
+        backtest(table, spec, origins=1, run_dir=tmp_path / name)
+        for name, table in (("first", some), ("other", changed))
+    )
+    results = first.results()
+    assert set(results["status"]) <= {"TRAINED", "SKIPPED"}
+    assert results["champion"].dropna().str.startswith("pooled_").any()
+    # what came after the origin has no part in any model of it
+    names = [*KEY, "month", "mean", "q0.1", "q0.9"]
+    one, two = (run.forecasts()[names] for run in (first, other))
+    pd.testing.assert_frame_equal(one, two, check_exact=True)
