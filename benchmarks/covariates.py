@@ -7,8 +7,8 @@ other brands' prices in the store besides, with the public holidays of the USA b
 days are replayed with `cutoff`; what is known ahead is handed in. Weeks begin on their stamp (Thursdays):
 a holiday belongs to the stamp up to six days before it.
 
-Scores are WAPE of q0.5. Differences are from the first row, own prices and promotions, over the same series; their
-errors are a paired bootstrap over series. A second table is of the weeks that hold a holiday alone.
+Scores are WAPE of q0.5. Differences are from the first row over the same series; their errors are a
+paired bootstrap over series. A second table is of the weeks that hold a holiday alone.
 `--stores` takes so many stores, evenly spaced, with all their brands: siblings stay together.
 """
 
