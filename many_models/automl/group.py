@@ -43,6 +43,7 @@ from many_models.automl.training import (
     refitted,
     train_fallback,
     train_series,
+    train_short,
 )
 from many_models.bundle.container import pack
 from many_models.learners.base import Deadline, FitContext
@@ -288,6 +289,10 @@ def _trained(
     too_short = spec.preparation.short == "naive" and is_short(prepared, at, spec)
     if (prepared.n_obs < SHORTEST and not prepared.padded) or too_short:
         series = prepared.train(prepared.length)
+        future = prepared.future(prepared.length, context.horizon, context.gap)
+        shared = train_short(series, future, context, plan, prior, bounds, pooled)
+        if shared is not None:
+            return shared, context
         return train_fallback(series, context, plan, prior, bounds, "FALLBACK", "TOO_SHORT"), context
     trained = train_series(prepared, prepared.length, at, context, plan, prior, bounds, deadline, pooled)
     return trained, context

@@ -143,7 +143,7 @@ def read_pool(payload: bytes) -> tuple[pa.Table, pa.Table]:
 
 @dataclass(frozen=True)
 class _Member:
-    """One series of the group, prepared, with its folds."""
+    """One series of the group, prepared, with its folds; a `short` one has none, and teaches nothing."""
 
     key: SeriesKey
     name: str
@@ -152,6 +152,7 @@ class _Member:
     folds: Folds
     series: Series
     limits: tuple[float, float]
+    short: bool = False
 
     @property
     def future(self) -> Future:
@@ -185,14 +186,15 @@ def _member(prepared: Prepared, key: SeriesKey, task: TrainTask) -> _Member | st
     if prepared.n_obs == 0:
         return "it has no value"
     at = fold_cutoffs(prepared, task.spec)
-    if (prepared.n_obs < SHORTEST and not prepared.padded) or is_short(prepared, at, task.spec):
+    short = (prepared.n_obs < SHORTEST and not prepared.padded) or is_short(prepared, at, task.spec)
+    if short and task.spec.preparation.short not in ("auto", "pad"):
         return "it is too short to be compared on"
     context = fit_context(prepared, key, task)
     series = prepared.train(prepared.length)
     if float(np.abs(series.y).max()) > HUGE:
         return f"it has values beyond {HUGE:g}"
-    folds = make_folds(prepared, at, context)
-    return _Member(key, key.canonical, prepared, context, folds, series, believable(series.y))
+    folds = make_folds(prepared, () if short else at, context)
+    return _Member(key, key.canonical, prepared, context, folds, series, believable(series.y), short)
 
 
 def _of_one_frequency(members: list[_Member]) -> tuple[list[_Member], list[tuple[_Member, str]]]:
@@ -236,17 +238,18 @@ def _pooled(
     names = tuple(layout.keys[i].name for i in layout.group)
     values = tuple(members[0].key.values[i] for i in layout.group)
     seed = SeriesKey(names, values).seed(task.spec.seed)
-    learning = _sampled(members, seed)
-    if len(learning) < len(members):
-        size = sum(m.bytes for m in members) / 2**30
+    longer = [m for m in members if not m.short]
+    learning = _sampled(longer, seed)
+    if len(learning) < len(longer):
+        size = sum(m.bytes for m in longer) / 2**30
         text = (
-            f"the pooled models are fitted on {len(learning)} of {len(members)} series: "
+            f"the pooled models are fitted on {len(learning)} of {len(longer)} series: "
             f"all would weigh {size:.1f} GiB, the limit is {MOST_BYTES / 2**30:.1f}"
         )
         together = (*together, finding("GROUP_SAMPLED", len(learning), message=text))
     group = [GroupSeries(m.name, m.series, m.context) for m in learning]
     trials: dict[SeriesKey, list[PooledTrial]] = {m.key: [] for m in members}
-    for candidate in pooled_candidates(group, plan.learners, plan.learners_named):
+    for candidate in pooled_candidates(group, plan.learners, plan.learners_named) if group else ():
         fits = _Fits(candidate, frozenset(m.name for m in learning), seed, deadline)
         for member, trial in _tried(fits, members, models):
             trials[member.key].append(trial)

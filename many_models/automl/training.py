@@ -10,7 +10,7 @@ import numpy as np
 
 from many_models.automl.candidates import series_candidates, settled
 from many_models.automl.choice import Choice, choose
-from many_models.automl.combination import Combine
+from many_models.automl.combination import Combine, candidate_weights, without_negligible
 from many_models.automl.evaluation import (
     LEFT_OUT,
     Folds,
@@ -35,7 +35,7 @@ from many_models.learners.base import Candidate, Deadline, FitContext, FittedMod
 from many_models.metrics import METRICS
 from many_models.metrics.totals import TOTALLED
 from many_models.panel.findings import Finding, finding
-from many_models.panel.series import Floats, Series
+from many_models.panel.series import Bools, Floats, Future, Series
 
 SHORTEST = 7
 """Fewest observed values for which candidates are weighed; shorter series get the fallback."""
@@ -149,6 +149,52 @@ def train_fallback(
     member = Member(Candidate(name, name, fitted.parameters), 1.0, 0.0, fitted)
     model = _series_model(name, status, reason, (member,), series, context, plan, prior, bounds, None, None)
     return Trained(model, None, (), np.array([]), None, None, float("nan"), ())
+
+
+def train_short(
+    series: Series,
+    future: Future,
+    context: FitContext,
+    plan: Plan,
+    prior: KindPrior,
+    bounds: Bounds,
+    pooled: Sequence[PooledTrial],
+) -> Trained | None:
+    """The models of its group as the model of a series too short for candidates of its own; None without any.
+
+    Nothing is known of how they do on it: their weights are those of the prior.
+    """
+    usable = [one for one in pooled if one.final is not None]
+    free = np.array([not one.candidate.uses_known for one in usable], dtype=bool)
+    if not np.isfinite(future.known_x).all():
+        usable, free = [one for one, is_free in zip(usable, free, strict=True) if is_free], free[free]
+    if not usable:
+        return None
+
+    def weights(places: Bools) -> Floats:
+        found = np.zeros(len(usable))
+        names = [one.candidate.name for one, there in zip(usable, places, strict=True) if there]
+        if names:
+            nothing = np.empty((len(names), 0))
+            found[places] = without_negligible(
+                candidate_weights(nothing, names, prior.candidates, 0, plan.combine)
+            )
+        return found
+
+    main = weights(np.ones(len(usable), dtype=bool))
+    standby = np.zeros(len(usable)) if free.all() else weights(free)
+    members = [
+        Member(one.candidate, float(w), float(s), one.final, one.final.shared)
+        for one, w, s in zip(usable, main, standby, strict=True)
+        if one.final is not None and (w > 0 or s > 0)
+    ]
+    served = [m for m in members if m.weight > 0]
+    label = served[0].candidate.learner if len(served) == 1 else "ensemble"
+    model = _series_model(
+        label, "FALLBACK", "TOO_SHORT", tuple(members), series, context, plan, prior, bounds, None, None
+    )
+    found = finding("SHORT_POOLED", len(served), message=", ".join(m.candidate.name for m in served))
+    return Trained(model, None, (), np.array([]), None, None, float("nan"), (found,))
 
 
 @dataclass(frozen=True)

@@ -444,6 +444,12 @@ CODES: dict[str, Code] = {
         "the series has no part in the models that its group shares",
         "its own learners serve it; give it a group of its own, or more history",
     ),
+    "SHORT_POOLED": Code(
+        "info",
+        "done",
+        "the series is too short for learners of its own: the models that its group shares forecast it",
+        "nothing; preparation.short: naive asks for the naive forecast in their place",
+    ),
     "POOL_FAILED": Code(
         "warning",
         "alerted",

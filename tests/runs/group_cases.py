@@ -22,7 +22,7 @@ AUTOMATIC = {"data.group": "auto", "pooling.largest": 6, "validation.folds": 1}
 
 
 def panel():
-    """Three stores of four brands by month; one series without a value, one of a single value."""
+    """Three stores of four brands by month; one series without a value, one of five."""
     rng = np.random.default_rng(1)
     parts = []
     for store in range(3):
@@ -33,7 +33,7 @@ def panel():
             if (store, brand) == (0, "b"):
                 y[:] = np.nan
             if (store, brand) == (1, "c"):
-                y = y[:1]
+                y = y[:5]
             month = pd.date_range("2015-01-01", periods=len(y), freq="MS")
             parts.append(pd.DataFrame({"store": store, "brand": brand, "month": month, "sold": y}))
     return pd.concat(parts, ignore_index=True)

@@ -72,7 +72,20 @@ def test_a_bad_series_costs_the_others_nothing(grouped):
     assert results.drop(list(BAD))["status"].eq("TRAINED").all()
     findings = rows(grouped, "findings")
     told = findings[findings["code"] == "NOT_POOLED"].set_index(KEY)["message"]
-    assert {key: BAD[key] in told.loc[key] for key in told.index} == dict.fromkeys(BAD, True)
+    assert told.to_dict() == {(0, "b"): f"not pooled: {BAD[0, 'b']}"}
+
+
+def test_a_series_too_short_for_learners_of_its_own_gets_those_of_its_group(grouped):
+    results = rows(grouped, "results").set_index(KEY)
+    assert tuple(results.loc[(1, "c"), ["status", "reason"]]) == ("FALLBACK", "TOO_SHORT")
+    assert results.loc[(1, "c"), "learner"] in ("ensemble", "elastic_net")
+    findings = rows(grouped, "findings")
+    told = findings[findings["code"] == "SHORT_POOLED"].set_index(KEY)["message"]
+    assert list(told.index) == [(1, "c")]
+    assert "pooled_" in told.iloc[0]
+    forecast = grouped.forecasts().set_index(KEY).loc[(1, "c"), "mean"]
+    # the wave of its siblings, which one value cannot tell
+    assert forecast.nunique() > 1
 
 
 def test_a_pooled_model_is_stored_once_and_forecasts_what_the_run_said(grouped, tmp_path):
