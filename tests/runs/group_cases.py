@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,12 @@ def crash(frame, task):
     if frame["k0"].iloc[0] == 0:
         os.kill(os.getpid(), signal.SIGSEGV)
     return fall_back_pool(frame, task, _Hopeless())
+
+
+def hang(frame, task):
+    """A group function that never answers."""
+    time.sleep(600)
+    return b""
 
 
 class _Hopeless:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -174,6 +175,43 @@ def test_a_pool_that_dies_costs_the_pooled_candidates_alone(opened):
     tables = read_rows(batch[0].payload)
     assert tables["results"]["status"].to_pylist() == ["TRAINED"]
     assert "POOL_FAILED" in tables["findings"]["code"].to_pylist()
+
+
+def test_a_pool_that_hangs_is_stopped_and_its_series_keep_their_own_learners(opened):
+    found, task = opened
+    job = GroupJob(group_cases.hang, fall_back_pool, fall_back_pool, task, 0.5)
+    (batch,) = found.panel.map(job, [0])
+    outcomes, models = read_pool(batch[0].payload)
+    assert (outcomes.num_rows, models.num_rows) == (4, 0)
+    told = [Pooled.from_bytes(data) for data in outcomes["pooled"].to_pylist()]
+    assert {(f.code, f.message.split(":")[0]) for one in told for f in one.findings} == {
+        ("POOL_FAILED", "DEADLINE")
+    }
+    sample = found.panel.sample(1)
+    part = sample[sample["k1"] == "a"]
+    alone = replace(task, layout=replace(task.layout, group=(0, 1)))
+    tables = read_rows(train_group(part, alone, told[0].to_bytes()))
+    assert tables["results"]["status"].to_pylist() == ["TRAINED"]
+    assert "POOL_FAILED" in tables["findings"]["code"].to_pylist()
+
+
+def test_a_series_of_another_frequency_than_its_group_is_not_pooled(tmp_path):
+    weeks = pd.date_range("2015-01-01", periods=60, freq="W-THU")
+    months = panel()[lambda rows: rows["store"] == 2]
+    odd = pd.DataFrame({"store": 2, "brand": "odd", "month": weeks, "sold": np.arange(60.0) % 7 + 3})
+    engine = LocalEngine(1)
+    try:
+        found = open_source(engine, pd.concat([months, odd]), make_spec(), tmp_path, None, None)
+        outcomes, _ = read_pool(
+            pool_group(found.panel.sample(1), train_task(found, make_spec(), shipped_prior(), None))
+        )
+    finally:
+        engine.close()
+    told = [Pooled.from_bytes(data) for data in outcomes["pooled"].to_pylist()]
+    (stranger,) = (one for one in told if not one.trials)
+    (why,) = (f.message for f in stranger.findings if f.code == "NOT_POOLED")
+    assert "its frequency is W-THU, that of most of its group MS" in why
+    assert sum(bool(one.trials) for one in told) == 4
 
 
 def test_what_the_group_says_does_not_depend_on_the_order_of_its_rows(opened):
