@@ -28,6 +28,8 @@ def data_spec():
             "mask": None,
             "closed": None,
         }
-        return SimpleNamespace(**(defaults | given))
+        data = defaults | given
+        columns = data["series"] if data["group"] is None else data["group"]
+        return SimpleNamespace(**({"group_columns": columns} | data))
 
     return make

@@ -393,6 +393,7 @@ def test_facts_of_parts_merge_to_the_facts_of_the_whole(cut, values):
     data = SimpleNamespace(
         series=("store",),
         group=None,
+        group_columns=("store",),
         time="when",
         target="sales",
         known=("x",),
