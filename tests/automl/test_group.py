@@ -21,6 +21,7 @@ from many_models.automl.group import (
     train_group,
 )
 from many_models.automl.model import load_series_model
+from many_models.automl.pilot import read_study, study_group
 from many_models.automl.prior import shipped_prior
 from many_models.automl.rows import FOLDERS, read_rows
 from many_models.automl.task import TrainTask
@@ -465,3 +466,23 @@ def test_a_series_whose_share_of_the_budget_is_spent_serves_what_it_has():
     ample = read_rows(train_group(frame, replace(task, ends=time.time() + 600, share=600.0)))
     plain = read_rows(train_group(frame, task))
     assert ample["forecasts"].equals(plain["forecasts"])
+
+
+def test_a_study_tells_which_pipelines_belong_together_and_a_prior_leaves_out_the_others():
+    rng = np.random.default_rng(3)
+    features = {"scaling": ["auto", "robust", "normalizer"]}
+    frame, task = make_task(
+        panel(s1_a=monthly(rng.uniform(10, 20, 48))), features=features, learners={"allow": ["elastic_net"]}
+    )
+    study = read_study(study_group(frame, task)).studies[0]
+    told = dict(zip(study.names, study.usual, strict=True))
+    assert told["elastic_net"] == ""
+    assert told["elastic_net_robust"] == told["elastic_net_normalizer"] == "elastic_net"
+    kept = {"elastic_net": ("elastic_net", "elastic_net_robust")}
+    kinds = {
+        name: replace(kind, pipelines=kept) if name == study.kind else kind
+        for name, kind in task.prior.kinds.items()
+    }
+    settled = replace(task, prior=replace(task.prior, kinds=kinds))
+    tried = read_rows(train_group(frame, settled))["leaderboard"].to_pandas()["candidate"]
+    assert set(told) - set(tried) == {"elastic_net_normalizer"}
