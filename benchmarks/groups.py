@@ -1,0 +1,156 @@
+"""One large group: how busy its stages keep the cores, and what memory a worker needs.
+
+    python benchmarks/groups.py [--quick] [--series N] [--rows N] [--workers N] [--preset NAME]
+
+Generated monthly series in one group (`data.group: []`) are trained by the local engine with the learners of
+the preset, pooled ones among them. While a stage runs, the children are looked at ten times a second: the
+share is that of children that run or wait for a core (state R), of as many as there are workers, so
+that other work on the machine takes nothing from it; the memory is the most that one child has held (VmHWM).
+"""
+
+from __future__ import annotations
+
+import harness  # isort: skip  (one thread for BLAS, before NumPy is loaded)
+
+import os
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from harness import Target
+
+from many_models import ForecastSpec, train
+from many_models.runs.progress import Progress
+
+BUSY, MEMORY_GB = 0.8, 3.0
+LOOK_SECONDS = 0.1
+
+
+def panel(series: int, rows: int) -> pd.DataFrame:
+    """Monthly series with a season in common, levels and trends of their own."""
+    draw = np.random.default_rng(0)
+    t = np.arange(rows)
+    level = np.exp(draw.normal(4, 1, series))[:, None]
+    wave = 1 + draw.uniform(0, 0.4, series)[:, None] * np.sin(t * 2 * np.pi / 12)
+    y = (
+        level
+        * wave
+        * (1 + draw.normal(0, 0.004, series)[:, None] * t)
+        * draw.lognormal(0, 0.1, (series, rows))
+    )
+    return pd.DataFrame(
+        {
+            "item": np.repeat([f"item-{i:05d}" for i in range(series)], rows),
+            "month": np.tile(pd.date_range("2018-01-01", periods=rows, freq="MS"), series),
+            "sold": y.ravel().round(2),
+        }
+    )
+
+
+class Watch(Progress):
+    """Looks at the children of this process while a stage runs."""
+
+    def __init__(self, workers: int) -> None:
+        super().__init__(visible=False)
+        self.workers = workers
+        self.busy: dict[str, list[float]] = defaultdict(list)
+        self.seconds: dict[str, float] = defaultdict(float)
+        self.peak: dict[str, float] = defaultdict(float)
+
+    @contextmanager
+    def bar(self, what: str, total: int) -> Iterator[Callable[[int], None]]:
+        """Nothing is shown; the stage is watched until it ends."""
+        over = threading.Event()
+        watcher = threading.Thread(target=self._watch, args=(what, over), daemon=True)
+        started = time.perf_counter()
+        watcher.start()
+        try:
+            yield lambda done: None
+        finally:
+            over.set()
+            watcher.join()
+            self.seconds[what] += time.perf_counter() - started
+
+    def _watch(self, stage: str, over: threading.Event) -> None:
+        while not over.wait(LOOK_SECONDS):
+            states, peaks = children()
+            self.busy[stage].append(min(states.count("R"), self.workers) / self.workers)
+            self.peak[stage] = max(self.peak[stage], *peaks, 0.0)
+
+    def share(self, stages: tuple[str, ...]) -> float:
+        """The mean share of the workers that were busy in these stages."""
+        return float(np.mean([one for stage in stages for one in self.busy[stage]]))
+
+
+def children() -> tuple[list[str], list[float]]:
+    """The states of this process's descendants, and the most memory each of them has held [GiB]."""
+    parents: dict[int, int] = {}
+    state: dict[int, str] = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            after = (folder / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        state[int(folder.name)], parents[int(folder.name)] = after[0], int(after[1])
+    own, found = os.getpid(), []
+    for process in parents:
+        above = process
+        while above in parents and above != own:
+            above = parents[above]
+        if above == own and process != own:
+            found.append(process)
+    peaks = []
+    for process in found:
+        try:
+            lines = Path(f"/proc/{process}/status").read_text().splitlines()
+        except OSError:
+            continue
+        peaks += [int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")]
+    return [state[process] for process in found], peaks
+
+
+def main() -> None:
+    """Trains the group, prints the stages and the targets."""
+    parser = harness.arguments(__doc__)
+    parser.add_argument("--series", type=int, default=5000)
+    parser.add_argument("--rows", type=int, default=60)
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--preset", default="balanced")
+    given = parser.parse_args()
+    series = 60 if given.quick else given.series
+    spec = ForecastSpec.from_dict(
+        {
+            "name": "groups",
+            "data": {"time": "month", "target": "sold", "series": ["item"], "group": [], "frequency": "MS"},
+            "forecast": {"horizon": 6},
+            "learners": {"preset": given.preset},
+            "engine": {"workers": given.workers},
+        }
+    )
+    print(harness.headline("One large group"))
+    watch = Watch(given.workers)
+    with harness.scratch() as folder:
+        run = train(panel(series, given.rows), spec, run_dir=folder / "run", progress=watch)
+        status = run.results()["status"].value_counts().to_dict()
+    stages = tuple(watch.seconds)
+    table = pd.DataFrame(
+        [(s, watch.seconds[s], watch.share((s,)), watch.peak[s]) for s in stages],
+        columns=["stage", "seconds", "busy", "peak GiB"],
+    )
+    print(f"{series} series x {given.rows} values in one group, preset {given.preset}: {status}")
+    print(harness.markdown(table, 2))
+    share, peak = watch.share(stages), max(watch.peak.values())
+    targets = [
+        Target("cores kept busy by the stages of one group", f">= {BUSY:.0%}", f"{share:.0%}", share >= BUSY),
+        Target("peak memory of a worker", f"< {MEMORY_GB:g} GB", f"{peak:.2f} GiB", peak * 1.074 < MEMORY_GB),
+    ]
+    harness.finish(targets, given.json)
+
+
+if __name__ == "__main__":
+    main()
