@@ -238,6 +238,7 @@ DECIDES = {
     "learners.trials": 5,
     "learners.patience": 3,
     "learners.target_score": 0.5,
+    "pooling.largest": 50,
     "ensemble.combine": "best",
     "ensemble.stack": True,
     "seed": 1,
