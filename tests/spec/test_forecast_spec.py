@@ -257,6 +257,7 @@ DECIDES_NOTHING = {
     "registry.name": "m",
     "registry.alias": "a",
     "registry.promote": "if_better",
+    "registry.granularity": "series",
     "registry.stale_after": 3,
     "registry.drift": 3.0,
     "registry.experiment": "e",

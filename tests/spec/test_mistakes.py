@@ -92,6 +92,7 @@ REFUSED = [
     ("features__was_missing", ["yes", 1, None]),
     ("features__reduction", ["pca", ["svd"], 3]),
     ("features__context", ["relativ", [], None, ["off"]]),
+    ("features__arima", ["holiday", ["prices"], True]),
     ("events", [["x"], "x", False]),
     ("events__path", ["", 5]),
     ("events__before", [-1, "one"]),
