@@ -364,9 +364,9 @@ def rollback(
 ) -> int:
     """Move an alias back to the version that it named before."""
     from many_models.cli import output
-    from many_models.runs.registration import registry
+    from many_models.runs.promotion import rollback as roll_back
 
-    was, now = registry().rollback(name, alias)
+    was, now = roll_back(name, alias)
     output.line(f"models:/{name}@{alias} is version {now} (was version {was})")
     return 0
 

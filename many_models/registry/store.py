@@ -340,6 +340,42 @@ class Registry:
                 count += 1
         return count
 
+    def move_parts(
+        self, parts: Iterable[tuple[str, str]], tag: str, alias: str, *, back: bool = False
+    ) -> tuple[int, int]:
+        """How many models' alias was moved, and how many could not follow.
+
+        Each goes to the newest version of that model whose tag has the given value; where the alias
+        names such a version already, it stays.
+
+        Parameters
+        ----------
+        parts
+            Names of models, each with the value of the tag.
+        back
+            Whether the moves are recorded as rollbacks.
+
+        Raises
+        ------
+        RegistryError
+            When the registry refuses or does not answer. The aliases moved until then stay moved.
+        """
+        _check_alias(alias)
+        moved = left = 0
+        with self._calling(f"moving {alias} of single series") as client:
+            for name, value in parts:
+                fitting = [
+                    int(entry.version)
+                    for entry in self._entries(client, name)
+                    if dict(entry.tags or {}).get(tag) == value
+                ]
+                if not fitting:
+                    left += 1
+                elif self._aliases(client, name).get(alias) not in fitting:
+                    self._move(client, name, alias, max(fitting), _ROLLED_BACK if back else _PROMOTED)
+                    moved += 1
+        return moved, left
+
     def promote(
         self, name: str, version: int, alias: str = "champion", *, instead_of: int | None = None
     ) -> Version | None:

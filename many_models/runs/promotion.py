@@ -33,6 +33,7 @@ from many_models.runs.contest import CHALLENGER, CHAMPION, Contest, contest
 from many_models.runs.directory import RunDirectory
 from many_models.runs.progress import Progress
 from many_models.runs.registration import LOADER, input_columns, output_columns, registry, requirements
+from many_models.runs.series_models import GRANULARITY, follow
 
 if TYPE_CHECKING:
     from many_models.runs.run import Run
@@ -116,13 +117,13 @@ def promote(
     """
     source = registry(tracking_uri)
     if not only_better:
-        previous = source.promote(name, version, alias)
+        previous = _moved(source, name, version, alias)
         return Promotion(name, alias, version, None if previous is None else previous.version, False)
     challenger = source.version(f"models:/{name}/{version}")
     try:
         champion = source.version(f"models:/{name}@{alias}")
     except LookupFailed:
-        source.promote(name, version, alias)  # there is nothing to be better than
+        _moved(source, name, version, alias)  # there is nothing to be better than
         return Promotion(name, alias, version, None, False)
     if champion.version == version:
         raise InputError(
@@ -137,6 +138,33 @@ def promote(
     refuse_other_panel(one, other.layout, other.spec, other.uri)
     found = contest(one, other, data, cutoff, progress)
     return _settled(source, name, alias, (champion, challenger), found)
+
+
+def rollback(name: str, alias: str = "champion", *, tracking_uri: str | None = None) -> tuple[int, int]:
+    """The version that an alias named until now, and the one before it, which it names again.
+
+    A second rollback goes one further back: what was rolled back from is forgotten.
+
+    Raises
+    ------
+    LookupFailed
+        When there is no such model or alias, or nothing recorded before it.
+    RegistryError
+        When the registry does not answer, or somebody else moved the alias meanwhile.
+    """
+    source = registry(tracking_uri)
+    was, now = source.rollback(name, alias)
+    follow(source, source.version(f"models:/{name}/{now}"), alias, back=True)
+    return was, now
+
+
+def _moved(
+    source: Registry, name: str, version: int, alias: str, instead_of: int | None = None
+) -> Version | None:
+    """The version that the alias named until now; it names `version` now, and series follow."""
+    previous = source.promote(name, version, alias, instead_of=instead_of)
+    follow(source, source.version(f"models:/{name}/{version}"), alias)
+    return previous
 
 
 def promote_run(run: Run, version: Version, alias: str, tracking_uri: str | None) -> dict[str, Any]:
@@ -173,11 +201,11 @@ def _settled(
     if won <= same:
         return Promotion(name, alias, champion.version, champion.version, False, found)
     if not kept:
-        source.promote(name, challenger.version, alias, instead_of=champion.version)
+        _moved(source, name, challenger.version, alias, champion.version)
         return Promotion(name, alias, challenger.version, champion.version, False, found)
     with TemporaryDirectory(prefix="many-models-") as scratch:
         made = _registered(source, name, versions, found, Path(scratch))
-    source.promote(name, made.version, alias, instead_of=champion.version)
+    _moved(source, name, made.version, alias, champion.version)
     return Promotion(name, alias, made.version, champion.version, True, found)
 
 
@@ -226,6 +254,7 @@ def _registered(
                 "many_models.run_id": run_id,
                 "many_models.spec_fingerprint": spec.fingerprint,
                 "many_models.composed_of": json.dumps(composed_of),
+                GRANULARITY: spec.registry.granularity,
             },
         ),
         experiment=spec.registry.experiment,

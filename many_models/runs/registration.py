@@ -17,7 +17,7 @@ from many_models.registry.store import Column, ColumnType, Flavor, Record, Regis
 from many_models.runs.base_version import kept_rows
 from many_models.runs.bundling import bundle_of_run
 from many_models.runs.directory import RUNS, RunDirectory
-from many_models.runs.series_models import single_bundles
+from many_models.runs.series_models import GRANULARITY, single_bundles
 from many_models.spec import ForecastSpec
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def register_run(run: Run, name: str | None, alias: str | None, tracking_uri: st
                     _parameters(spec, summary),
                     _metrics(run),
                     _artifacts(run, folder),
-                    _tags(summary),
+                    _tags(spec, summary),
                 ),
                 experiment=spec.registry.experiment,
                 alias=moved,
@@ -204,8 +204,9 @@ def _plain(value: Any) -> Any:
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _tags(summary: dict[str, Any]) -> dict[str, str]:
+def _tags(spec: ForecastSpec, summary: dict[str, Any]) -> dict[str, str]:
     return {
+        GRANULARITY: spec.registry.granularity,
         "many_models.run_id": summary["run_id"],
         "many_models.spec_fingerprint": summary["spec_fingerprint"],
         "many_models.version": summary["versions"].get("many-models", ""),

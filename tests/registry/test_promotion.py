@@ -202,11 +202,11 @@ def test_of_two_comparisons_at_once_the_loser_is_told(registry, shop, table, mon
     assert len(open_models(f"models:/{shop}/latest", tracking_uri=uri)) == 4
 
 
-def test_if_better_makes_a_new_run_the_challenger_and_promotes_where_it_wins(local_uri, table, tmp_path):
+def test_if_better_makes_a_new_run_the_challenger_and_promotes_where_it_wins(server_uri, table, tmp_path):
     weeks = sorted(table["week"].unique())
     table.to_parquet(tmp_path / "sales.parquet")
     change = {"data.path": str(tmp_path / "sales.parquet"), "registry.promote": "if_better"}
-    change["registry.tracking_uri"] = local_uri
+    change["registry.tracking_uri"] = server_uri
     first = train(None, spec("average", **change), run_dir=tmp_path / "a", cutoff=str(weeks[59])[:10])
     assert first.register("contested").aliases == ("challenger", "champion")  # nothing was there to beat
     second = train(None, spec("drift", **change), run_dir=tmp_path / "b", cutoff=str(weeks[69])[:10])
@@ -215,5 +215,5 @@ def test_if_better_makes_a_new_run_the_challenger_and_promotes_where_it_wins(loc
     told = json.loads((tmp_path / "b" / "summary.json").read_text())["promotion"]
     assert (told["version"], told["before"], told["composed"]) == (3, 1, True)
     assert set(told["contest"]["basis"]) == {"challenger's folds"}  # nothing after the cutoff was read
-    registry = Registry(local_uri)
+    registry = Registry(server_uri)
     assert registry.version("models:/contested@champion").version == 3

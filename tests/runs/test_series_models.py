@@ -1,5 +1,7 @@
 """One registered model per series: made, found, used and moved like any other."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from many_models import ForecastSpec, open_models, train
 from many_models.panel.keys import SeriesKey
 from many_models.runs.registration import registry
-from many_models.runs.series_models import series_model_name
+from many_models.runs.series_models import GRANULARITY, follow, series_model_name
 
 SPEC = {
     "name": "single",
@@ -68,3 +70,16 @@ def test_the_next_run_adds_a_version_and_moves_each_alias(registered):
     assert (newest.version, newest.aliases, first.aliases) == (2, ("champion",), ())
     registry(uri).rollback(record["series_model"])
     assert registry(uri).version(f"models:/{record['series_model']}@champion").version == 1
+
+
+def test_series_registered_with_their_set_alone_are_left_and_said(tmp_path, caplog):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    rows = pd.DataFrame([{"shop": 1, "item": item, "t": t, "y": t} for item in "ab" for t in range(9)])
+    spec = ForecastSpec.from_dict(SPEC).replace({"registry.granularity": "set"})
+    train(rows, spec, run_dir=tmp_path / "run").register("two", tracking_uri=uri)
+    version = registry(uri).version("models:/two@champion")
+    tagged = replace(version, tags={GRANULARITY: "series"})
+    assert follow(registry(uri), version, "champion") == 0
+    assert not caplog.records
+    assert follow(registry(uri), tagged, "champion") == 0
+    assert "2 series of models:/two/1 have no model of their own" in caplog.text
