@@ -2,9 +2,9 @@
 
     python benchmarks/registration.py [--series N] [--store local|server ...]
 
-Two runs of generated series are registered one after the other, as sets and series by series: in a fresh
-SQLite store, and on an `mlflow server` that is started on loopback. Then the alias is rolled back, which moves
-that of each series. Bytes are those of the artifacts of one run.
+Two runs of generated series are registered one after the other, as sets and series by series: in a
+fresh SQLite store, and on an `mlflow server` that is started on loopback. Then the alias is rolled back,
+which moves that of each series. Bytes are those of the artifacts of one run.
 """
 
 from __future__ import annotations

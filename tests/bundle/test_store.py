@@ -339,6 +339,37 @@ def test_one_look_up_fetches_four_files_however_many_models_there_are(tmp_path, 
     assert {Path(path).parts[0] for path in fetched} == {"bundle.json", "checksums.bin", "index", "models"}
 
 
+def test_a_shard_that_does_not_say_where_its_groups_end_is_damage(tmp_path):
+    keys, index, models = panel(600)
+    folder = tmp_path / "b"
+    write_bundle(folder, index, models, {})
+    path = folder / "index/00000.parquet"
+    table = pq.read_table(path)
+    for statistics in (False, ["Store"]):
+        pq.write_table(table, path, row_group_size=256, write_statistics=statistics)
+        reseal(folder)
+        bundle = Bundle.open(folder)
+        with pytest.raises(DamagedError, match="where its row groups end"):
+            bundle.find(digest(*keys[5]))
+        with pytest.raises(DamagedError, match="where its row groups end"):
+            bundle.rows([digest(*keys[5])])
+
+
+def test_models_whose_rows_were_asked_for_are_found_without_the_whole_index(tmp_path):
+    keys, index, models = panel(5000)
+    write_bundle(tmp_path / "b", index, models, {})
+    fetched = Counter()
+
+    def fetch(path):
+        fetched[path] += 1
+        return tmp_path / "b" / path
+
+    bundle = Bundle.open(fetch)
+    (row,) = bundle.rows([digest(*keys[7])]).to_pylist()
+    assert bundle.model(row["content_id"]) == models[7][3]
+    assert fetched.total() == 4  # manifest, checksums, one shard of the index, one of the models
+
+
 def test_look_ups_from_many_threads_agree(tmp_path):
     keys, index, models = panel(2000)
     write_bundle(tmp_path / "b", index, models, {})
