@@ -379,13 +379,16 @@ def monitor(
     out: Annotated[
         Path | None, typer.Option(help="Folder for what is found; default runs/<name>-monitor-<UTC time>.")
     ] = None,
+    log: Annotated[
+        bool, typer.Option(help="Also log it to the MLflow run of the version that is monitored.")
+    ] = True,
     json: Json = False,
 ) -> int:
     """Compare forecasts with what came: by step, by age, and which series to train again."""
     from many_models.cli import output
     from many_models.runs.monitor import monitor as look
 
-    found = look(model, data, cutoff=cutoff, out=out, progress=_progress())
+    found = look(model, data, cutoff=cutoff, out=out, log=log, progress=_progress())
     if json:
         for record in found.records():
             output.print_json(record)

@@ -40,7 +40,7 @@ RESERVED: frozenset[str] = frozenset(
         *("spec_fingerprint", "content_id", "kind", "format_version", "state"),
         *("candidate", "parameters", "score_std", "weight", "fit_seconds", "predict_seconds", "error_code"),
         *("cutoff", "step", "steps", "mean", "run_id", "fold", "actual"),
-        *("code", "severity", "count", "message", "action"),
+        *("code", "severity", "count", "message", "action", "findings"),
         *("code_version", "data_from", "data_until", "folds", "data_fingerprint", "inherited_from"),
         *("digest", "__shard", "__row"),
     }

@@ -292,6 +292,33 @@ class Registry:
                 self._move(client, name, alias, int(made.version), _PROMOTED)
             return _version(made, () if alias is None else (alias,))
 
+    def add(
+        self, version: Version, metrics: Iterable[tuple[str, float, int]], artifacts: Mapping[str, Path]
+    ) -> None:
+        """Adds metrics with their steps, and files by their paths, to the run of a version.
+
+        Raises
+        ------
+        InputError
+            When a path or the number of metrics is not allowed.
+        RegistryError
+            When the registry refuses or does not answer.
+        """
+        from mlflow.entities import Metric
+
+        now = int(datetime.now(UTC).timestamp() * 1000)
+        numbers = [Metric(name, float(value), now, step) for name, value, step in metrics]
+        _check_record(Record(artifacts=artifacts))
+        with (
+            self._calling(f"adding to the run of {version.uri}") as client,
+            tempfile.TemporaryDirectory(prefix="many-models-") as folder,
+        ):
+            for path, source in artifacts.items():
+                _copy(source, Path(folder) / path)
+            client.log_artifacts(version.run_id, folder)
+            for start in range(0, len(numbers), _MAX_METRICS):
+                client.log_batch(version.run_id, metrics=numbers[start : start + _MAX_METRICS])
+
     def register_parts(
         self, version: Version, parts: Iterable[Part], flavor: Flavor, alias: str | None = None
     ) -> int:

@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -29,6 +30,8 @@ ROWS_OF_VERSION = "series"
 
 KEPT_FOLDERS = tuple(name for name in FOLDERS if name not in ("models", "lineage", "results"))
 """What a version keeps beside its index and models; of `backtest` the ensemble's rows alone."""
+
+_ROWS_AT_ONCE = 65_536
 
 
 class Base:
@@ -88,6 +91,28 @@ class Base:
         else:
             table = _stored_table(self._rows(f"{ROWS_OF_VERSION}/{folder}.parquet"))
         return _kept(folder, as_schema(table, schema))
+
+    def rows(self, folder: str, keys: pa.Table) -> pa.Table:
+        """The rows of these keys in one folder of a run, in its schema; no more of the folder is in memory.
+
+        Raises
+        ------
+        DamagedError
+            When a file is not what was written.
+        """
+        schema = schemas(self.layout, self.spec.forecast.quantiles)[folder]
+        names = keys.select(list(self.key_names))
+        parts = [
+            rows_of_keys(_kept(folder, as_schema(part, schema)), names)
+            for file in self._files(folder)
+            for part in _stored_parts(file)
+        ]
+        return pa.concat_tables(parts) if parts else schema.empty_table()
+
+    def _files(self, folder: str) -> list[Path]:
+        if isinstance(self._rows, RunDirectory):
+            return self._rows.files(folder)
+        return [self._rows(f"{ROWS_OF_VERSION}/{folder}.parquet")]
 
     def stored(self, content_ids: Iterable[str], pooled: set[str] | None = None) -> Iterator[StoredModel]:
         """The stored models with these names, each once; adds to `pooled` what they refer to."""
@@ -152,6 +177,15 @@ def _stored_table(path: Path) -> pa.Table:
         raise DamagedError(f"{path} is not what was written: {trouble}") from trouble
 
 
+def _stored_parts(path: Path) -> Iterator[pa.Table]:
+    try:
+        with pq.ParquetFile(path) as file:
+            for batch in file.iter_batches(_ROWS_AT_ONCE):
+                yield pa.Table.from_batches([batch])
+    except (pa.ArrowException, OSError) as trouble:
+        raise DamagedError(f"{path} is not what was written: {trouble}") from trouble
+
+
 def as_schema(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """The columns of a schema; one that an older version of this package did not write is empty."""
     columns = [
@@ -174,9 +208,9 @@ def rows_of_keys(table: pa.Table, keys: pa.Table) -> pa.Table:
     names = keys.column_names
     if not names:
         return table if keys.num_rows else table.slice(0, 0)
-    numbered = table.select(names).append_column("__row", pa.array(range(table.num_rows), pa.int64()))
+    numbered = table.select(names).append_column("__row", pa.array(np.arange(table.num_rows)))
     found = numbered.join(keys.select(names), names, join_type="left semi")
-    return table.take(pa.array(sorted(found["__row"].to_pylist()), pa.int64()))
+    return table.take(pa.array(np.sort(found["__row"].to_numpy())))
 
 
 def refuse_other_panel(one: Base, layout: Layout, spec: ForecastSpec, where: str) -> None:

@@ -20,9 +20,26 @@ from many_models.runs.directory import RunDirectory
 
 
 def index_of_run(directory: RunDirectory) -> pa.Table:
-    """The index of a run: `results/` with the lineage of each series and the digest of its key."""
+    """The index of a run: `results/` with lineage, findings and the digest of the key of each series."""
     names = tuple(k.name for k in directory.layout().keys)
-    return indexed(directory.read("results"), directory.read("lineage"), names)
+    results = directory.read("results")
+    told = findings_of(directory, names)
+    columns = [results[name].to_pylist() for name in names]
+    keys = zip(*columns, strict=True) if names else [()] * results.num_rows
+    results = results.append_column("findings", pa.array([told.get(key) for key in keys], pa.string()))
+    return indexed(results, directory.read("lineage"), names)
+
+
+def findings_of(directory: RunDirectory, names: tuple[str, ...]) -> dict[tuple[Any, ...], str]:
+    """What was done or alerted about each series, by the values of its key: `GAPS_FILLED 3, NEAR_ZERO 1`."""
+    table = directory.read("findings", [*names, "code", "state", "count"])
+    table = table.filter(pc.not_equal(table["state"], "passed"))
+    columns = (table[name].to_pylist() for name in (*names, "code", "count"))
+    told: dict[tuple[Any, ...], dict[str, int]] = {}
+    for *key, code, count in zip(*columns, strict=True):
+        codes = told.setdefault(tuple(key), {})
+        codes[code] = codes.get(code, 0) + count
+    return {key: ", ".join(f"{c} {n}" for c, n in sorted(codes.items())) for key, codes in told.items()}
 
 
 def indexed(results: pa.Table, lineage: pa.Table, names: tuple[str, ...]) -> pa.Table:

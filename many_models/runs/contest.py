@@ -13,6 +13,7 @@ import pyarrow as pa
 from many_models.automl.model import SeriesModel
 from many_models.automl.realised import (
     LEAST_STAMPS,
+    Ints,
     Realised,
     loss_metric,
     origins_after,
@@ -26,7 +27,7 @@ from many_models.panel.canonical import canonical_times
 from many_models.panel.keys import SeriesKey
 from many_models.panel.series import Floats
 from many_models.runs.base_version import Base
-from many_models.runs.later import Later, keyed_rows, last_observed
+from many_models.runs.later import Later, keyed_rows, last_observed, parts_of
 from many_models.runs.progress import Progress, silent
 from many_models.runs.tally import FAILED_STATUSES
 
@@ -34,6 +35,8 @@ MARGIN = 1.0
 """By so many standard errors of the paired difference a challenger has to be better."""
 
 CHALLENGER, CHAMPION = "challenger", "champion"
+
+_NO_ROWS = np.array([], dtype=np.int64)
 
 LATER, OWN_FOLDS, COMMON_FOLDS = "later data", "challenger's folds", "common folds"
 """What a series was judged on; see `docs/operations.md`."""
@@ -142,16 +145,18 @@ def contest(
     """
     found = Contest(champion, challenger)
     before = {key.digest: row for key, row in keyed_rows(champion)}
-    judge = _Judge(champion, challenger, None if data is None else Later.of(challenger, data, cutoff))
-    shared = 0
+    later = None if data is None else Later.of(challenger, data, cutoff)
+    shared = done = 0
     with (progress or silent()).bar("comparing", challenger.index.num_rows) as step:
-        for number, (key, row) in enumerate(keyed_rows(challenger), start=1):
-            old = before.pop(key.digest, None)
-            verdict = judge.verdict(key, old, row)
-            shared += verdict.reason in ("BETTER", "NOT_BETTER", "NO_COMMON_DATA")
-            found.verdicts[key.digest] = (key, verdict)
-            if number % 100 == 0:
-                step(number)
+        for part in parts_of(challenger):
+            judge = _Judge(champion, challenger, later, part)
+            for key, row in keyed_rows(challenger, part):
+                verdict = judge.verdict(key, before.pop(key.digest, None), row)
+                shared += verdict.reason in ("BETTER", "NOT_BETTER", "NO_COMMON_DATA")
+                found.verdicts[key.digest] = (key, verdict)
+                done += 1
+                if done % 100 == 0:
+                    step(done)
     for digest, row in before.items():
         key = SeriesKey(champion.key_names, tuple(row[name] for name in champion.key_names))
         found.verdicts[digest] = (key, Verdict(CHAMPION, "ONLY_CHAMPION"))
@@ -177,15 +182,15 @@ def _nothing_in_common(with_data: bool, series: int) -> Problem:
 
 
 class _Judge:
-    """Compares two models of one series after the other."""
+    """Compares two models of one series after the other, of those with some keys."""
 
-    def __init__(self, champion: Base, challenger: Base, later: Later | None) -> None:
+    def __init__(self, champion: Base, challenger: Base, later: Later | None, keys: pa.Table) -> None:
         self._champion = champion
         self._challenger = challenger
         self._later = later
-        self._folds = {CHALLENGER: FoldRows.of(challenger)}
+        self._folds = {CHALLENGER: FoldRows.of(challenger, keys)}
         if later is None:
-            self._folds[CHAMPION] = FoldRows.of(champion)
+            self._folds[CHAMPION] = FoldRows.of(champion, keys)
 
     def verdict(self, key: SeriesKey, old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> Verdict:
         """Who serves a series that the challenger has."""
@@ -267,9 +272,9 @@ def _decided(basis: str, metric: str, champion: Realised, challenger: Realised) 
 
 
 class FoldRows:
-    """The ensemble's out-of-fold forecasts of a version, by series."""
+    """The ensemble's out-of-fold forecasts of some series of a version."""
 
-    def __init__(self, base: Base, table: pa.Table, places: dict[bytes, list[int]]) -> None:
+    def __init__(self, base: Base, table: pa.Table, places: dict[bytes, Ints]) -> None:
         self._base = base
         self._table = table
         self._places = places
@@ -277,14 +282,14 @@ class FoldRows:
         self._time = canonical_times(table[base.layout.time.name], base.layout)
 
     @classmethod
-    def of(cls, base: Base) -> FoldRows:
-        """The fold rows of a version."""
-        table = base.table("backtest")
-        return cls(base, table, dict(_runs(table, base.key_names)))
+    def of(cls, base: Base, keys: pa.Table) -> FoldRows:
+        """The fold rows of the series with these keys."""
+        table = base.rows("backtest", keys)
+        return cls(base, table, dict(rows_by_series(table, base.key_names)))
 
     def stored(self, digest: bytes) -> Realised:
         """The forecasts of a series; origins and ordinals are canonical times."""
-        rows = np.asarray(self._places.get(digest, []), dtype=np.int64)
+        rows = self._places.get(digest, _NO_ROWS)
         part = self._table.take(pa.array(rows, pa.int64()))
         levels = tuple(self._base.spec.forecast.quantiles)
         actual, mean = (part[name].to_numpy() for name in ("actual", "mean"))
@@ -301,12 +306,12 @@ class FoldRows:
         return Realised(*whole, found.step, found.actual, found.mean, found.quantiles, found.levels)
 
 
-def _runs(table: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[bytes, list[int]]]:
+def rows_by_series(table: pa.Table, names: tuple[str, ...]) -> Iterator[tuple[bytes, Ints]]:
     """The rows of each series by the digest of its key."""
     if not names:
-        yield SeriesKey((), ()).digest, list(range(table.num_rows))
+        yield SeriesKey((), ()).digest, np.arange(table.num_rows)
         return
     frame = table.select(list(names)).to_pandas()
     for values, rows in frame.groupby(list(names), sort=False, observed=True).indices.items():
         key = SeriesKey(names, values if isinstance(values, tuple) else (values,))
-        yield key.digest, rows.tolist()
+        yield key.digest, np.asarray(rows, dtype=np.int64)

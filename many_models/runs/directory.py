@@ -21,7 +21,7 @@ import pyarrow.parquet as pq
 
 from many_models.automl.prior import Prior
 from many_models.automl.rows import FOLDERS, schemas
-from many_models.errors import DamagedError, DataError, LookupFailed, Problem, StorageError
+from many_models.errors import Cancelled, DamagedError, DataError, LookupFailed, Problem, StorageError
 from many_models.panel.layout import Layout
 from many_models.runs.journal import TRAIN, Beginning, Journal, Plan
 from many_models.spec import ForecastSpec
@@ -85,6 +85,11 @@ class RunDirectory:
     def journal(self) -> Journal:
         """What is written down so that the run can be continued."""
         return Journal(self.path)
+
+    def stop_if_cancelled(self) -> None:
+        """Raises Cancelled when a person asked the run to stop."""
+        if self.journal.is_cancelled:
+            raise Cancelled(cancelled_message(self.path))
 
     def forget(self) -> None:
         """Removes a run that came to nothing before it was laid out."""
@@ -161,7 +166,7 @@ class RunDirectory:
         DamagedError
             When a file is not what was written.
         """
-        files = self._files(folder)
+        files = self.files(folder)
         if not files:
             raise LookupFailed(
                 Problem(
@@ -179,7 +184,7 @@ class RunDirectory:
         files = {folder: self.path / folder / f"part-{number:06d}.parquet" for folder in folders}
         return {folder: [_read_table(file, None)] for folder, file in files.items() if file.is_file()}
 
-    def _files(self, folder: str) -> list[Path]:
+    def files(self, folder: str) -> list[Path]:
         """The files of a folder; a batch whose results are not written is not there yet."""
         files = sorted((self.path / folder).glob("part-*.parquet"))
         whole = {file.name for file in (self.path / "results").glob("part-*.parquet")}

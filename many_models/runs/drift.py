@@ -12,7 +12,7 @@ from many_models.errors import DataError, OutsideError, Problem
 from many_models.panel.series import Floats
 from many_models.runs.base_version import Base
 from many_models.runs.contest import FoldRows
-from many_models.runs.later import Later, keyed_rows, realised_later
+from many_models.runs.later import Later, keyed_rows, parts_of, realised_later
 from many_models.runs.progress import Progress
 
 
@@ -63,16 +63,19 @@ def drifted(
                 "leave drifted out, or give --data PATH",
             )
         )
-    later, folds = Later.of(base, data, cutoff), FoldRows.of(base)
-    found = set()
+    later = Later.of(base, data, cutoff)
+    found, done = set(), 0
     with progress.bar("looking for drift", base.index.num_rows) as step:
-        for number, (key, row) in enumerate(keyed_rows(base), start=1):
-            if row["content_id"] is not None:
-                drift = _drift(base, later, folds, key, row["content_id"])
-                if drift is not None and drift.errors > limit:
-                    found.add(key.digest)
-            if number % 100 == 0:
-                step(number)
+        for part in parts_of(base):
+            folds = FoldRows.of(base, part)
+            for key, row in keyed_rows(base, part):
+                if row["content_id"] is not None:
+                    drift = _drift(base, later, folds, key, row["content_id"])
+                    if drift is not None and drift.errors > limit:
+                        found.add(key.digest)
+                done += 1
+                if done % 100 == 0:
+                    step(done)
     return frozenset(found)
 
 

@@ -8,6 +8,7 @@ from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -29,6 +30,9 @@ from many_models.runs.series_models import series_model_name
 from many_models.spec import ForecastSpec
 
 INTERNAL = ("digest", "__shard", "__row")
+
+NEAR_KEYS = 3
+"""So many keys are named that are near one that does not exist."""
 
 POOLED_MODELS = 64
 """So many pooled models are kept in memory once they were used."""
@@ -339,18 +343,40 @@ class ModelSet:
     def _unknown(self, key: SeriesKey) -> Problem:
         names = list(key.as_dict())
         table = self._store.index(names)
-        hints = []
+        hints, like = [], {}
         for name, value in zip(names, key.values, strict=True):
-            values = [str(v) for v in pc.unique(table[name]).to_pylist()]
+            values = {str(v): v for v in pc.unique(table[name]).to_pylist()}
             if str(value) not in values:
-                near = nearest(str(value), values)
-                hints.append(f"no {name} is {value!r}" + (f", nearest {near!r}" if near else ""))
+                found = nearest(str(value), list(values))
+                hints.append(f"no {name} is {value!r}" + (f", nearest {found!r}" if found else ""))
+                if found:
+                    like[name] = values[found]
+        near = _near(table, key, like)
         return Problem(
             "key",
             key.canonical,
             f"one of {table.num_rows} keys",
-            "; ".join(hints) or "these values exist, but not together; list them with keys()",
+            "; ".join([*hints, *([f"near it: {', '.join(near)}"] if near else [])])
+            or "list them with keys()",
         )
+
+
+def _near(table: pa.Table, key: SeriesKey, like: Mapping[str, Any]) -> list[str]:
+    """The keys that have most of these values, or the value that is like one of them; of several columns."""
+    names = list(key.names)
+    if len(names) < 2 or not table.num_rows:
+        return []
+    table = table.select(names).sort_by([(name, "ascending") for name in names])
+    score = np.zeros(table.num_rows)
+    for name, value in key.as_dict().items():
+        score += np.asarray(pc.equal(table[name], pa.scalar(value)), dtype=float)
+        if name in like:
+            score += 0.5 * np.asarray(pc.equal(table[name], pa.scalar(like[name])), dtype=float)
+    best = [row for row in np.argsort(-score, kind="stable")[:NEAR_KEYS] if score[row] > 0]
+    return [
+        SeriesKey(key.names, tuple(row[name] for name in names)).canonical
+        for row in table.take(pa.array(best, pa.int64())).to_pylist()
+    ]
 
 
 def _same(table: pa.Table, values: Mapping[str, Any]) -> pa.ChunkedArray:

@@ -8,12 +8,14 @@ with a model's age. Nothing is fitted.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,10 +28,10 @@ from many_models.panel.canonical import time_array, time_type
 from many_models.panel.keys import SeriesKey
 from many_models.panel.series import Bools, Floats
 from many_models.runs.base_version import Base, open_base
-from many_models.runs.contest import FoldRows
+from many_models.runs.contest import FoldRows, rows_by_series
 from many_models.runs.directory import default_directory, refuse_used
 from many_models.runs.drift import drift_of
-from many_models.runs.later import Later, keyed_rows, realised_later
+from many_models.runs.later import Later, keyed_rows, parts_of, realised_later
 from many_models.runs.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -37,7 +39,12 @@ if TYPE_CHECKING:
 
 ROWS, SERIES, SUMMARY, PICTURE = "rows.parquet", "series.parquet", "summary.json", "errors.png"
 
+_SERIES_PER_WRITE = 1_000
+
+Ints = npt.NDArray[np.int64]
+
 ALERTS = {
+    "DECAY": "errs more the older its model is: train it more often",
     "DRIFT": "errs more than in its folds: `train --only drifted` trains it again",
     "BIAS": "its forecasts are too high or too low on average",
     "COVERAGE": "too few values lie within its outer interval",
@@ -86,6 +93,7 @@ def monitor(
     cutoff: str | int | None = None,
     out: str | Path | None = None,
     tracking_uri: str | None = None,
+    log: bool = True,
     progress: Progress | None = None,
 ) -> Monitor:
     """The forecasts of a run or version beside what came later.
@@ -102,38 +110,68 @@ def monitor(
         Where it is written; default `runs/<name>-monitor-<UTC time>`.
     tracking_uri
         Default: MLFLOW_TRACKING_URI, else the local SQLite file.
+    log
+        Whether numbers, tables and the plot go to the MLflow run of the version, where one is monitored.
 
     Raises
     ------
     InputError
         When there is no such model, or no later value of any of its series.
+    RegistryError
+        When the registry does not answer. What was found lies in its folder then.
     """
     base = open_base(model, tracking_uri)
     target = Path(out) if out is not None else default_directory(f"{base.spec.name}-monitor")
     refuse_used(target)
-    judged = _judged(base, Later.of(base, data, cutoff), progress or silent())
-    if not judged:
-        raise DataError(
-            Problem(
-                "--data",
-                f"no value that came after any of the {base.index.num_rows} series was trained",
-                "a table that goes on after the cutoffs",
-                "look again when newer values are there",
-            )
-        )
-    rows = pa.concat_tables([one.rows for one in judged])
-    series = pa.Table.from_pylist([one.record for one in judged], schema=_series_schema(base))
-    summary = {"model": base.uri, "series": base.index.num_rows, **_summary(judged, rows, series)}
-    found = Monitor(target)
+    told = _Told()
     try:
-        target.mkdir(parents=True, exist_ok=True)
-        pq.write_table(rows, target / ROWS, compression="zstd")
-        pq.write_table(series, target / SERIES, compression="zstd")
+        for one in _judged(base, Later.of(base, data, cutoff), progress or silent()):
+            if told.rows is None:
+                target.mkdir(parents=True, exist_ok=True)
+                told.rows = pq.ParquetWriter(target / ROWS, one.rows.schema, compression="zstd")
+            told.add(one)
+        if told.rows is None:
+            raise DataError(
+                Problem(
+                    "--data",
+                    f"no value that came after any of the {base.index.num_rows} series was trained",
+                    "a table that goes on after the cutoffs",
+                    "look again when newer values are there",
+                )
+            )
+        told.close()
+        records = sorted(told.records, key=lambda record: tuple(record[name] for name in base.key_names))
+        pq.write_table(
+            pa.Table.from_pylist(records, schema=_series_schema(base)), target / SERIES, compression="zstd"
+        )
+        summary = {"model": base.uri, "series": base.index.num_rows, **told.summary()}
         (target / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+        found = Monitor(target)
         found.plot().savefig(target / PICTURE, dpi=110)
     except OSError as trouble:
         raise StorageError(f"{target}: cannot be written: {trouble.strerror or trouble}") from trouble
+    finally:
+        told.close()
+    if log and base.uri.startswith("models:/"):
+        _logged(found, base.uri, tracking_uri)
     return found
+
+
+def _logged(found: Monitor, uri: str, tracking_uri: str | None) -> None:
+    """Puts what was found into the MLflow run of the version: numbers by step and age, tables, the plot."""
+    from many_models.runs.registration import registry
+
+    summary, source = found.summary, registry(tracking_uri)
+    oldest = max(record["age"] for record in summary["by_age"])
+    numbers = [(f"monitor_{name}", value, oldest) for name, value in summary["all"].items()]
+    numbers += [(f"monitor_alerts_{name.lower()}", n, oldest) for name, n in summary["alerts"].items()]
+    for place in ("step", "age"):
+        for record in summary[f"by_{place}"]:
+            at = record[place]
+            numbers += [(f"monitor_{k}_by_{place}", v, at) for k, v in record.items() if k != place]
+    stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%SZ")
+    files = {f"monitor/{stamp}/{name}": found.directory / name for name in (ROWS, SERIES, SUMMARY, PICTURE)}
+    source.add(source.version(uri), [number for number in numbers if number[1] is not None], files)
 
 
 @dataclass(frozen=True)
@@ -145,24 +183,26 @@ class _Series:
     relative: Floats
 
 
-def _judged(base: Base, later: Later, progress: Progress) -> list[_Series]:
-    folds, kept = FoldRows.of(base), _kept(base)
-    found = []
+def _judged(base: Base, later: Later, progress: Progress) -> Iterator[_Series]:
+    """The series with newer values, one after the other."""
+    done = 0
     with progress.bar("comparing", base.index.num_rows) as step:
-        for number, (key, row) in enumerate(keyed_rows(base), start=1):
-            one = None if row["content_id"] is None else _one(base, later, folds, kept, key, row)
-            if one is not None:
-                found.append(one)
-            if number % 100 == 0:
-                step(number)
-    return sorted(found, key=lambda one: tuple(one.record[name] for name in base.key_names))
+        for part in parts_of(base):
+            folds, kept = FoldRows.of(base, part), _Kept.of(base, part)
+            for key, row in keyed_rows(base, part):
+                one = None if row["content_id"] is None else _one(base, later, folds, kept, key, row)
+                if one is not None:
+                    yield one
+                done += 1
+                if done % 100 == 0:
+                    step(done)
 
 
 def _one(
     base: Base,
     later: Later,
     folds: FoldRows,
-    kept: Mapping[bytes, dict[int, Floats]],
+    kept: _Kept,
     key: SeriesKey,
     row: Mapping[str, Any],
 ) -> _Series | None:
@@ -180,7 +220,7 @@ def _one(
     metric, before = later.metric(prepared), folds.stored(key.digest)
     fold_losses = before.losses(metric) if len(before) else np.array([])
     drift = drift_of(found.losses(metric), fold_losses)  # as `train --only drifted` sees it
-    issued = _issued(found, model, kept.get(key.digest, {}))
+    issued = _issued(found, model, kept.forecasts(key.digest))
     losses = found.losses(metric)
     scale = float(fold_losses.mean()) if fold_losses.size else 0.0
     error = found.mean - found.actual
@@ -190,6 +230,7 @@ def _one(
     alerts = [
         name
         for name, raised in (
+            ("DECAY", _decays(found, losses, limit)),
             ("DRIFT", drift is not None and drift.errors > limit),
             ("BIAS", bool(abs(error.mean()) > limit * standard_error(error))),
             ("COVERAGE", within.mean() < nominal - limit * np.sqrt(nominal * (1 - nominal) / len(found))),
@@ -214,18 +255,33 @@ def _one(
     return _Series(_rows(base, key, row, model, found, issued), record, relative)
 
 
-def _kept(base: Base) -> dict[bytes, dict[int, Floats]]:
-    """Mean and quantiles of the forecasts that the version left, by series and step."""
-    table = base.table("forecasts")
-    names = ["mean", *(quantile_column(q) for q in base.spec.forecast.quantiles)]
-    values = np.stack([table[name].to_numpy() for name in names], axis=1)
-    steps = table["step"].to_numpy()
-    columns = [table[name].to_pylist() for name in base.key_names]
-    keys = zip(*columns, strict=True) if columns else [()] * table.num_rows
-    found: dict[bytes, dict[int, Floats]] = {}
-    for key, step, row in zip(keys, steps, values, strict=True):
-        found.setdefault(SeriesKey(base.key_names, tuple(key)).digest, {})[int(step)] = row
-    return found
+def _decays(found: Realised, losses: Floats, limit: float) -> bool:
+    """Whether the losses from the later half of the origins are worse than those from the earlier half."""
+    late = found.origin > np.median(np.unique(found.origin))
+    decay = drift_of(losses[late], losses[~late])
+    return decay is not None and decay.errors > limit
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Mean and quantiles [N, 1 + Q] of the forecasts that a version left of some series, with their steps."""
+
+    steps: Ints
+    values: Floats
+    places: Mapping[bytes, Ints]
+
+    @classmethod
+    def of(cls, base: Base, keys: pa.Table) -> _Kept:
+        """Those of the series with these keys."""
+        table = base.rows("forecasts", keys)
+        names = ["mean", *(quantile_column(q) for q in base.spec.forecast.quantiles)]
+        values = np.stack([table[name].to_numpy() for name in names], axis=1)
+        places = dict(rows_by_series(table, base.key_names))
+        return cls(table["step"].to_numpy(), values, places)
+
+    def forecasts(self, digest: bytes) -> dict[int, Floats]:
+        """Those of one series, by step."""
+        return {int(self.steps[row]): self.values[row] for row in self.places.get(digest, ())}
 
 
 def _issued(found: Realised, model: SeriesModel, kept: Mapping[int, Floats]) -> Bools:
@@ -283,44 +339,92 @@ def _rows(
     return pa.table([pa.array(columns[f.name], f.type) for f in schema], schema=schema)
 
 
-def _summary(judged: list[_Series], rows: pa.Table, series: pa.Table) -> dict[str, Any]:
-    names = rows.column_names
-    low, high = names[names.index("mean") + 1], names[names.index("issued") - 1]
-    frame = pd.DataFrame(
-        {
-            "step": rows["step"].to_numpy(),
-            "age": rows["age"].to_numpy(),
-            "relative": np.concatenate([one.relative for one in judged]),
-            "actual": rows["actual"].to_numpy(),
-            "mean": rows["mean"].to_numpy(),
-            "within": (rows["actual"].to_numpy() >= rows[low].to_numpy())
-            & (rows["actual"].to_numpy() <= rows[high].to_numpy()),
+@dataclass
+class _Counts:
+    """Sums over stamps, of which a share, a bias or a mean is made at the end."""
+
+    stamps: int = 0
+    relative: float = 0.0
+    compared: int = 0
+    actual: float = 0.0
+    mean: float = 0.0
+    within: int = 0
+
+    def add(self, relative: Floats, actual: Floats, mean: Floats, within: Bools) -> None:
+        """Counts some stamps in; `relative` is NaN where the folds have no error."""
+        known = relative[np.isfinite(relative)]
+        self.stamps += len(actual)
+        self.relative += float(known.sum())
+        self.compared += known.size
+        self.actual += float(actual.sum())
+        self.mean += float(mean.sum())
+        self.within += int(within.sum())
+
+    def told(self) -> dict[str, Any]:
+        """Stamps, error relative to the folds', bias and coverage."""
+        return {
+            "stamps": self.stamps,
+            "relative_error": float(f"{self.relative / self.compared:.6g}") if self.compared else None,
+            "bias": float(f"{self.mean / self.actual - 1:.6g}") if self.actual else None,
+            "coverage": float(f"{self.within / self.stamps:.6g}"),
         }
-    )
-    alerts = [name for text in series["alerts"].to_pylist() for name in text.split(",") if name]
-    return {
-        "judged_series": len(judged),
-        "stamps": len(frame),
-        "issued_stamps": int(rows["issued"].to_numpy().sum()),
-        "alerts": {name: alerts.count(name) for name in ALERTS},
-        "all": _told(frame),
-        "by_step": _told_by(frame, "step"),
-        "by_age": _told_by(frame, "age"),
-    }
 
 
-def _told_by(frame: pd.DataFrame, column: str) -> list[dict[str, Any]]:
-    """The same for each value of a column."""
-    values = np.unique(frame[column].to_numpy())
-    return [{column: int(value), **_told(frame[frame[column] == value])} for value in values]
+@dataclass
+class _Told:
+    """What is known of the series so far: their rows are written as they come, the rest is counted."""
 
+    rows: pq.ParquetWriter | None = None
+    records: list[dict[str, Any]] = field(default_factory=list)
+    waiting: list[pa.Table] = field(default_factory=list)
+    counts: dict[tuple[str, int], _Counts] = field(default_factory=dict)
+    issued: int = 0
 
-def _told(frame: pd.DataFrame) -> dict[str, Any]:
-    """Stamps, error relative to the folds', bias and coverage of some rows."""
-    total, relative = float(frame["actual"].sum()), frame["relative"].dropna()
-    return {
-        "stamps": len(frame),
-        "relative_error": float(f"{relative.mean():.6g}") if len(relative) else None,
-        "bias": float(f"{frame['mean'].sum() / total - 1:.6g}") if total else None,
-        "coverage": float(f"{frame['within'].mean():.6g}"),
-    }
+    def add(self, one: _Series) -> None:
+        """Takes in one series."""
+        self.records.append(one.record)
+        self.waiting.append(one.rows)
+        self.issued += int(one.rows["issued"].to_numpy().sum())
+        names = one.rows.column_names
+        actual, mean = one.rows["actual"].to_numpy(), one.rows["mean"].to_numpy()
+        low = one.rows[names[names.index("mean") + 1]].to_numpy()
+        high = one.rows[names[names.index("issued") - 1]].to_numpy()
+        within = (actual >= low) & (actual <= high)
+        for column in ("step", "age"):
+            at = one.rows[column].to_numpy()
+            for value in np.unique(at):
+                chosen = at == value
+                counts = self.counts.setdefault((column, int(value)), _Counts())
+                counts.add(one.relative[chosen], actual[chosen], mean[chosen], within[chosen])
+        self.counts.setdefault(("all", 0), _Counts()).add(one.relative, actual, mean, within)
+        if len(self.waiting) >= _SERIES_PER_WRITE:
+            self._write()
+
+    def close(self) -> None:
+        """Writes what is left, and closes the file."""
+        if self.rows is not None and self.rows.is_open:
+            self._write()
+            self.rows.close()
+
+    def _write(self) -> None:
+        if self.rows is not None and self.waiting:
+            self.rows.write_table(pa.concat_tables(self.waiting))
+            self.waiting.clear()
+
+    def summary(self) -> dict[str, Any]:
+        """Counts of alerts, and errors by step and by age."""
+        alerts = [name for record in self.records for name in record["alerts"].split(",") if name]
+        whole = self.counts["all", 0].told()
+        return {
+            "judged_series": len(self.records),
+            "stamps": whole["stamps"],
+            "issued_stamps": self.issued,
+            "alerts": {name: alerts.count(name) for name in ALERTS},
+            "all": whole,
+            "by_step": self._by("step"),
+            "by_age": self._by("age"),
+        }
+
+    def _by(self, column: str) -> list[dict[str, Any]]:
+        values = sorted(value for name, value in self.counts if name == column)
+        return [{column: value, **self.counts[column, value].told()} for value in values]

@@ -159,9 +159,23 @@ def test_find_by_keyword_or_mapping_gives_the_record(models, retail_run):
     assert models.find({"store": int(row["store"]), "item": row["item"]}).key == found.key
 
 
+def test_find_tells_what_was_found_about_a_series(models, retail_run, registered):
+    seen = retail_run.findings()
+    seen = seen[seen["state"] != "passed"].groupby(["store", "item", "code"])["count"].sum()
+    assert len(seen)
+    whole = open_models("models:/retail@champion", tracking_uri=registered)
+    for _, row in retail_run.results().iterrows():
+        key = {"store": int(row["store"]), "item": row["item"]}
+        wanted = {c: n for (s, i, c), n in seen.items() if (s, i) == (key["store"], key["item"])}
+        told = ", ".join(f"{code} {count}" for code, count in sorted(wanted.items())) or None
+        assert models.find(key).record["findings"] == told
+        assert whole.find(key).record["findings"] == told
+
+
 @pytest.mark.parametrize(
     ("key", "says"),
     [
+        ({"store": 1, "item": "mlik"}, r"nearest 'milk'; near it: \[1,\"milk\"\], \[1,"),
         ({"store": 1, "item": "mlik"}, "nearest"),
         ({"store": "1", "item": "milk"}, "integer"),
         ({"shop": 1, "item": "milk"}, "store"),

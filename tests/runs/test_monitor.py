@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from many_models import ForecastSpec, monitor, train
 from many_models.errors import DataError
+from many_models.registry import Registry
+from many_models.runs import base_version, later
 
 KEYS = ["shop", "item"]
 
@@ -80,6 +85,53 @@ def test_series_that_drifted_are_named_as_only_drifted_trains_them(found, run, n
     lineage = again.lineage()
     assert [tuple(k) for k in lineage[lineage["inherited_from"].isna()][KEYS].to_numpy()] == [(2, "a")]
     assert drifted["ratio"].item() > 3
+
+
+def test_what_was_found_is_in_the_run_of_the_version(run, newer, found, tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    run.register("shops", tracking_uri=uri)
+    again = monitor("models:/shops@champion", newer, out=tmp_path / "monitor", tracking_uri=uri)
+    for name, value in found.summary["all"].items():
+        assert again.summary["all"][name] == value
+    pd.testing.assert_frame_equal(again.series(), found.series())
+    source = Registry(uri)
+    version = source.version("models:/shops@champion")
+    logged = client_of(uri).get_run(version.run_id).data.metrics
+    assert logged["monitor_relative_error"] == again.summary["all"]["relative_error"]
+    assert logged["monitor_alerts_drift"] == 1
+    history = client_of(uri).get_metric_history(version.run_id, "monitor_coverage_by_age")
+    assert {m.step: m.value for m in history} == {r["age"]: r["coverage"] for r in again.summary["by_age"]}
+    (folder,) = client_of(uri).list_artifacts(version.run_id, "monitor")
+    names = {Path(item.path).name for item in client_of(uri).list_artifacts(version.run_id, folder.path)}
+    assert names == {"rows.parquet", "series.parquet", "summary.json", "errors.png"}
+    monitor("models:/shops@champion", newer, out=tmp_path / "silent", tracking_uri=uri, log=False)
+    assert len(client_of(uri).list_artifacts(version.run_id, "monitor")) == 1
+
+
+def client_of(uri):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from mlflow import MlflowClient
+    return MlflowClient(uri)
+
+
+def test_what_is_read_in_parts_is_what_is_read_at_once(found, run, newer, tmp_path, monkeypatch):
+    monkeypatch.setattr(later, "SERIES_AT_ONCE", 1)
+    monkeypatch.setattr(base_version, "_ROWS_AT_ONCE", 5)
+    parts = monitor(run.directory, newer, out=tmp_path / "parts")
+    assert parts.summary == found.summary
+    pd.testing.assert_frame_equal(parts.series(), found.series())
+    pd.testing.assert_frame_equal(parts.rows(), found.rows())
+
+
+def test_models_that_err_more_with_age_are_named(tmp_path):
+    frame = shops(100)
+    at = frame["week"].unique()
+    trained = train(frame[frame["week"] <= at[59]], SPEC, run_dir=tmp_path / "run")
+    late = (frame["shop"] == 1) & (frame["item"] == "b") & (frame["week"] > at[79])
+    frame.loc[late, "sold"] += np.where(frame.loc[late, "week"].dt.isocalendar().week % 2, 60.0, -60.0)
+    series = monitor(trained.directory, frame, out=tmp_path / "m").series().set_index(KEYS)
+    assert [key for key, row in series.iterrows() if "DECAY" in row["alerts"]] == [(1, "b")]
 
 
 def test_the_summary_counts_what_the_rows_hold(found):
