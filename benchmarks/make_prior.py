@@ -106,18 +106,19 @@ def _daily(frame: pd.DataFrame, most: int) -> tuple[pd.DataFrame, ForecastSpec]:
     return _some(rows, keys, most), _spec(time, "quantity", keys, 28, "D", known=["price"])
 
 
-def study(sample: Sample) -> list[Study]:
-    """Every series of a sample, trained with a neutral prior."""
+def study(sample: Sample) -> list[tuple[tuple[Any, ...], Study]]:
+    """The key and the study of every series of a sample, trained with a neutral prior."""
     frame, layout = canonical_table(read_table(sample.frame, sample.spec.data), sample.spec.data, None)
     frequency = sample.spec.data.frequency
     if frequency == "auto":
         frequency = usual_frequency(frame, layout)
     task = TrainTask(sample.spec, layout, neutral(), frequency, None, "prior", None)
     keys = list(layout.key_names)
-    parts = [part.reset_index(drop=True) for _, part in frame.groupby(keys, sort=True)]
+    parts = [(key, part.reset_index(drop=True)) for key, part in frame.groupby(keys, sort=True)]
     with ProcessPoolExecutor(2) as pool:
-        found = pool.map(_study_one, [(part, task) for part in parts], chunksize=4)
-        return [study for studies in found for study in studies]
+        found = pool.map(_study_one, [(part, task) for _, part in parts], chunksize=4)
+        # A series that is too short for folds taught nothing.
+        return [(key, one) for (key, _), studies in zip(parts, found, strict=True) for one in studies]
 
 
 def _study_one(work: tuple[pd.DataFrame, TrainTask]) -> list[Study]:
@@ -132,7 +133,7 @@ def main() -> None:
     by_kind: dict[str, list[Study]] = {}
     for sample in samples(options.series):
         studies = study(sample)
-        for one in studies:
+        for _, one in studies:
             by_kind.setdefault(one.kind, []).append(one)
         print(f"{sample.kind}: {len(studies)} series", flush=True)
     kinds = {}

@@ -21,7 +21,7 @@ from many_models.automl.combination import (
 )
 from many_models.automl.evaluation import Folds, Trial
 from many_models.automl.prior import KindPrior
-from many_models.automl.scores import RANKS_ALIKE, Scores, fold_errors, score
+from many_models.automl.scores import RANKS_ALIKE, Scores, fold_errors, ranking_errors, score
 from many_models.learners.base import FitContext
 from many_models.learners.stacking import stacked_weights
 from many_models.panel.series import Bools, Floats
@@ -163,7 +163,7 @@ def choose(
         if spared is not None:
             other[f] = combined(medians[:, f], spared.weights(rest), combine)
     reported = fold_errors(scores.metric, folds, mean, median, context) if count else np.array([])
-    wins = _naive_wins(ranking, folds, mean, median, context)
+    wins = _naive_wins(scores.metric, folds, mean, median, context)
     return Choice(weights, standby, mean, median, other, reported, wins)
 
 
@@ -171,8 +171,8 @@ def _naive_wins(metric: str, folds: Folds, mean: Floats, median: Floats, context
     """Whether seasonal naive was better than the combination in every fold, and by far."""
     if len(folds.cutoffs) < GUARD_FOLDS:
         return False
-    ours = fold_errors(metric, folds, mean, median, context)
-    naive = fold_errors(metric, folds, folds.fallback_mean, folds.fallback_median, context)
+    ours = ranking_errors(metric, folds, mean, median, context)
+    naive = ranking_errors(metric, folds, folds.fallback_mean, folds.fallback_median, context)
     # Where naive is exact to the last bit, a rounding error is no defeat.
     noise = 1e-9 * float(np.nanmean(np.abs(folds.actual)))
     lost = bool((ours > naive + noise).all())

@@ -106,6 +106,19 @@ class Folds:
         """The scale of RMSSE in each training part [F]."""
         return np.array([rmsse_scale(_observed(past)) for past in self.train])
 
+    def change(self, season: int) -> float:
+        """The root mean square of the target's one-step or seasonal differences, the smaller; 0 without any.
+
+        Of the longest training part: how much there is to be wrong about, however quiet the folds are.
+        """
+        if not self.train:
+            return 0.0
+        known = [self.rmsse_scale[-1]]
+        y = _observed(self.train[-1])
+        if season > 1 and len(y) > season and not np.isnan(y[season:] - y[:-season]).all():
+            known.append(np.sqrt(np.nanmean((y[season:] - y[:-season]) ** 2)))
+        return float(min((c for c in known if c > 0), default=0.0))
+
     @cached_property
     def _mase_scales(self) -> dict[int, Floats]:
         return {}

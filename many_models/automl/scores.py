@@ -26,6 +26,13 @@ zero does not stop the choice."""
 SQUARED = ("rmse", "rmsse", "nrmse")
 """Metrics whose root is taken after averaging, over folds too."""
 
+QUIET = 0.5
+"""Squared errors are compared as if each held this share of the target's usual change besides.
+
+Spare parts have folds where nothing was sold. There a forecast of zero is perfect, and by itself such a
+fold would hand the series to it; but the next horizon is as likely to hold sales as any before.
+"""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -34,7 +41,7 @@ class Scores:
     Attributes
     ----------
     ranking : [K, F]
-        Unscaled, finite and positive or zero: what weights are made of.
+        Unscaled, finite and positive or zero: what weights are made of (see `ranking_errors`).
     reported : [K, F]
         By the metric itself; NaN where its scale is zero.
     """
@@ -59,8 +66,17 @@ def score_trials(trials: Sequence[Trial], folds: Folds, context: FitContext, met
     shape = (len(trials), *folds.actual.shape)
     mean = np.array([t.mean for t in trials]).reshape(shape)
     median = np.array([t.median for t in trials]).reshape(shape)
-    ranking = fold_errors(RANKS_ALIKE.get(metric, metric), folds, mean, median, context)
+    ranking = ranking_errors(metric, folds, mean, median, context)
     return Scores(metric, _ranked(ranking), fold_errors(metric, folds, mean, median, context))
+
+
+def ranking_errors(metric: str, folds: Folds, mean: Floats, median: Floats, context: FitContext) -> Floats:
+    """Fold errors [..., F] as candidates are compared by: unscaled, and squared ones with `QUIET` added."""
+    errors = fold_errors(RANKS_ALIKE.get(metric, metric), folds, mean, median, context)
+    if metric not in SQUARED:
+        return errors
+    raised: Floats = np.hypot(errors, QUIET * folds.change(context.score_season))
+    return raised
 
 
 def _ranked(errors: Floats) -> Floats:

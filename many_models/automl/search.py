@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from many_models.automl.evaluation import Folds, Race, Trial, run_trial
-from many_models.automl.scores import RANKS_ALIKE, fold_errors, score
+from many_models.automl.scores import fold_errors, ranking_errors, score
 from many_models.learners.base import Candidate, Deadline, FitContext
 from many_models.panel.series import Floats
 
@@ -84,18 +84,16 @@ def _timed(context: FitContext, exit_: Exit) -> FitContext:
 
 def _errors(metric: str, folds: Folds, trial: Trial, context: FitContext) -> Floats:
     """The fold errors [F] of a trial that candidates are ranked by."""
-    ranking = RANKS_ALIKE.get(metric, metric)
-    return fold_errors(ranking, folds, trial.mean, trial.median, context)
+    return ranking_errors(metric, folds, trial.mean, trial.median, context)
 
 
 def _race(folds: Folds, context: FitContext, metric: str, exit_: Exit, least: Floats) -> Race | None:
     """Whether a candidate with these forecasts goes on after its first fold; None is no race."""
     if not exit_.racing or len(folds.cutoffs) < 2 or not np.isfinite(least[0]):
         return None
-    ranking = RANKS_ALIKE.get(metric, metric)
 
     def goes_on(mean: Floats, median: Floats) -> bool:
-        error = float(fold_errors(ranking, folds, mean, median, context)[0])
+        error = float(ranking_errors(metric, folds, mean, median, context)[0])
         return not error > FAR_BEHIND * float(least[0])
 
     return goes_on

@@ -287,6 +287,18 @@ def test_folds_of_zeros_do_not_decide_on_squared_errors(train, troubled):
     assert weights["rate"] > weights["nothing"]
 
 
+def test_quiet_folds_do_not_hand_a_series_to_the_zeros_they_hold(train, troubled):
+    """Nothing was sold in any fold: zero is perfect there, and says little of a part that sells again."""
+    y = np.tile([0.0, 6.0, 0.0, 0.0, 3.0, 0.0], 8)
+    y[28:] = 0.0
+    cuts = (30, 34, 38)
+    troubled(nothing=dict.fromkeys(cuts, 0.0), rate=dict.fromkeys(cuts, 1.0))
+    trained = train(y, cuts, learners=("troubled",), metric="rmsse")
+    weights = {t.candidate.name: w for t, w in zip(trained.trials, trained.weights, strict=True)}
+    assert trained.model.reason is None
+    assert weights["nothing"] > weights["rate"] > 0.3
+
+
 def test_a_scale_of_zero_leaves_scores_out_and_is_counted_and_the_choice_goes_on(train):
     y = np.r_[np.full(24, 5.0), 6, 7, 8, 9]
     trained = train(y, CUTS, metric="mase")

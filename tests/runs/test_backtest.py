@@ -71,6 +71,24 @@ def test_an_origin_is_the_run_of_that_day(replayed, tmp_path):
     np.testing.assert_array_equal(got["actual"], got.merge(frame, on=["shop", "week"])["sold"])
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_a_gap_moves_the_scored_steps_and_not_what_is_known(tmp_path, refit):
+    frame = panel()
+    found = backtest(frame, spec_of(**{"forecast.gap": 2}), origins=2, refit=refit, run_dir=tmp_path / "run")
+    rows = found.forecasts()
+    weeks = np.sort(frame["week"].unique())
+    last = rows[rows["origin"] == rows["origin"].max()]
+    assert (last["cutoff"] == weeks[-1 - H - 2]).all()
+    assert sorted(last["week"].unique()) == list(weeks[-H:])
+    # What the gap holds is not known at the origin: nothing that is forecast hangs on it.
+    changed = frame.assign(sold=frame["sold"].where(frame["week"] <= weeks[-1 - H - 2], 1e6))
+    again = backtest(
+        changed, spec_of(**{"forecast.gap": 2}), origins=2, refit=refit, run_dir=tmp_path / "again"
+    )
+    late = again.forecasts().query("origin == origin.max()")
+    np.testing.assert_array_equal(late["mean"], last["mean"])
+
+
 def test_what_comes_after_an_origin_changes_nothing_before_it(replayed, tmp_path):
     frame, found = replayed
     first = found.results()["cutoff"].min()
