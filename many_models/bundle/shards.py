@@ -132,9 +132,12 @@ class ShardFile:
         size = sum(metadata.row_group(group).total_byte_size for group in wanted)
         if size > _MAX_READ_BYTES:
             damaged(f"{self._shard.path} expands to {size} bytes; at most {_MAX_READ_BYTES} are allowed")
-        return self._guarded(
+        table: pa.Table = self._guarded(
             lambda: self._parquet.read_row_groups(wanted, columns=columns, use_threads=False)
         )
+        if sorted(table.column_names) != sorted(columns):  # Parquet's reader passes over what is missing
+            damaged(f"{self._shard.path} has not the columns {', '.join(columns)}"[:300])
+        return table
 
     def _guarded(self, read: Any) -> Any:
         try:

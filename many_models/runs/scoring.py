@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from many_models.automl.model import SeriesForecast, SeriesModel
 from many_models.automl.moving import moved
-from many_models.automl.rows import schemas
+from many_models.automl.rows import quantile_column, schemas
 from many_models.errors import DataError, LookupFailed, Problem
 from many_models.panel.canonical import canonical_frame, time_array
 from many_models.panel.context import with_context
@@ -88,12 +89,44 @@ class Answers:
     def table(self) -> pa.Table:
         """All rows in the order of their places, in the schema of `forecasts/`."""
         schema = schemas(self.layout, self.levels)["forecasts"]
-        batches = [self._batch(key, part, schema) for key, part in self.parts]
-        table = pa.Table.from_batches(batches, schema=schema)
-        if not batches:
-            return table
-        places = np.concatenate([part["place"] for _, part in self.parts])
+        if not self.parts:
+            return schema.empty_table()
+        keys, parts = [key for key, _ in self.parts], [part for _, part in self.parts]
+        sizes = [len(part["place"]) for part in parts]
+        part_of = pa.array(np.repeat(np.arange(len(parts)), sizes))
+        names = schema.names
+        columns = {
+            name: pa.array([key.values[i] for key in keys], schema.field(name).type).take(part_of)
+            for i, name in enumerate(keys[0].names)
+        }
+        cutoffs = [part["cutoff"] for part in parts]
+        columns["cutoff"] = self._stamps(
+            np.array([0 if c is None else c for c in cutoffs], dtype=np.int64),
+            [c is not None for c in cutoffs],
+        ).take(part_of)
+        for name, column in ((self.layout.time.name, "t"), ("step", "step")):
+            known = np.repeat([part[column] is not None for part in parts], sizes)
+            found = [
+                np.zeros(n, np.int64) if p[column] is None else p[column]
+                for p, n in zip(parts, sizes, strict=True)
+            ]
+            values = np.concatenate(found)
+            columns[name] = self._stamps(values, known) if column == "t" else pa.array(values, mask=~known)
+        columns["mean"] = _numbers(np.concatenate([part["mean"] for part in parts]))
+        quantiles = np.concatenate([part["quantiles"] for part in parts])
+        columns |= {quantile_column(q): _numbers(quantiles[:, i]) for i, q in enumerate(self.levels)}
+        for name in ("learner", "status", "reason"):
+            columns[name] = pa.array([text for part in parts for text in part[name]], pa.string())
+        runs = [self.trained_by.get(key, self.run_id) for key in keys]
+        columns["run_id"] = pa.array(runs, pa.string()).take(part_of)
+        table = pa.table([columns[name] for name in names], schema=schema)
+        places = np.concatenate([part["place"] for part in parts])
         return table.take(pa.array(np.argsort(places, kind="stable")))
+
+    def _stamps(self, values: Ints, known: Any) -> pa.Array:
+        """Stamps as the user writes them, empty where they are not known."""
+        stamps = time_array(values, self.layout)
+        return pc.if_else(pa.array(known, pa.bool_()), stamps, pa.scalar(None, stamps.type))
 
     def path_table(self, paths: int) -> pa.Table:
         """A row per path of each row: key, cutoff, time, step, number of the path, value, and who made it."""
@@ -123,26 +156,9 @@ class Answers:
         found = part["paths"]
         return np.full((len(part["place"]), paths), np.nan) if found is None else np.asarray(found.T)
 
-    def _batch(self, key: SeriesKey, part: dict[str, Any], schema: pa.Schema) -> pa.RecordBatch:
-        rows = len(part["place"])
-        columns: list[pa.Array] = []
-        for name, value in zip(key.names, key.values, strict=True):
-            columns.append(pa.repeat(pa.scalar(value, schema.field(name).type), rows))
-        when = schema.field("cutoff").type
-        cutoff = part["cutoff"]
-        columns.append(
-            pa.nulls(rows, when)
-            if cutoff is None
-            else time_array(np.full(rows, cutoff, dtype=np.int64), self.layout)
-        )
-        columns.append(pa.nulls(rows, when) if part["t"] is None else time_array(part["t"], self.layout))
-        steps = part["step"]
-        columns.append(pa.nulls(rows, pa.int64()) if steps is None else pa.array(steps, pa.int64()))
-        columns.append(pa.array(part["mean"], pa.float64(), from_pandas=True))
-        columns += [pa.array(column, pa.float64(), from_pandas=True) for column in part["quantiles"].T]
-        columns += [pa.array(part[name], pa.string()) for name in ("learner", "status", "reason")]
-        columns.append(pa.array([self.trained_by.get(key, self.run_id)] * rows, pa.string()))
-        return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+def _numbers(values: Floats) -> pa.Array:
+    return pa.array(values, pa.float64(), from_pandas=True)
 
 
 class Scorer:

@@ -355,6 +355,18 @@ def test_a_shard_that_does_not_say_where_its_groups_end_is_damage(tmp_path):
             bundle.rows([digest(*keys[5])])
 
 
+@pytest.mark.parametrize("column", ["content_id", "state"])
+def test_models_without_a_column_are_damage(tmp_path, column):
+    _, index, models = panel(3)
+    folder = tmp_path / "b"
+    write_bundle(folder, index, models, {})
+    path = folder / "models/00000.parquet"
+    pq.write_table(pq.read_table(path).drop_columns([column]), path)
+    reseal(folder)
+    with pytest.raises(DamagedError, match="has not the columns"):
+        Bundle.open(folder).model(models[0][0])
+
+
 def test_models_whose_rows_were_asked_for_are_found_without_the_whole_index(tmp_path):
     keys, index, models = panel(5000)
     write_bundle(tmp_path / "b", index, models, {})

@@ -11,28 +11,61 @@ import urllib.error
 import urllib.request
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from many_models import open_models
-from many_models.bundle.store import Bundle
+from many_models.bundle.store import Bundle, write_bundle
 from many_models.errors import DataError
+from many_models.registry import Flavor, Registry
+from many_models.runs.bundling import bundle_of_run, digests_of, stored_models
+from many_models.runs.directory import RunDirectory
 from many_models.runs.models import models_of_bundle
+from many_models.runs.registration import input_columns, output_columns, requirements
 from many_models.serving import Served
+
+COPIES = 2_500
 
 
 @pytest.fixture(scope="module")
-def server(registered, environment, tmp_path_factory):
-    """The address of a server of the registered version, on loopback."""
+def crowd(registered, tmp_path_factory):
+    """The URI of a version with the same models, and again under so many more stores: 10,000 keys."""
+    folder = tmp_path_factory.mktemp("crowd")
+    directory = RunDirectory.open(registered.run)
+    source = bundle_of_run(directory, folder / "source")
+    rows, layout = source.index(), directory.layout()
+    at, kind = rows.column_names.index("store"), rows.schema.field("store").type
+    index = pa.concat_tables(
+        rows.set_column(at, "store", pc.add(rows["store"], pa.scalar(10 * number, kind)))
+        for number in range(COPIES)
+    ).combine_chunks()
+    digests = pa.array(digests_of(index, ("store", "item")), pa.binary(16))
+    index = index.set_column(index.column_names.index("digest"), "digest", digests)
+    models, _ = stored_models(source, rows["content_id"].to_pylist())
+    write_bundle(folder / "bundle", index, models, source.manifest)
+    flavor = Flavor(input_columns(layout), output_columns(layout, directory.spec()), requirements())
+    registry = Registry(registered.tracking_uri)
+    return registry.register("crowd", folder / "bundle", flavor, alias="champion").uri
+
+
+@pytest.fixture(scope="module")
+def server(crowd, registered, environment, tmp_path_factory):
+    """The address of a server of that version, on loopback."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     folder = tmp_path_factory.mktemp("server")
-    command = ["mlflow", "models", "serve", "-m", registered.uri, "-h", "127.0.0.1", "-p", str(port)]
+    command = ["mlflow", "models", "serve", "-m", crowd, "-h", "127.0.0.1", "-p", str(port)]
     with (folder / "log").open("w") as log:
         process = subprocess.Popen(
             [*command, "--env-manager", "local"],
             cwd=folder,
-            env={**environment, "MLFLOW_TRACKING_URI": registered.tracking_uri},
+            env={
+                **environment,
+                "MLFLOW_TRACKING_URI": registered.tracking_uri,
+                "MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT": "600",  # ten thousand keys on a busy machine
+            },
             stdout=log,
             stderr=log,
             start_new_session=True,
@@ -66,7 +99,7 @@ def post(address, body):
         f"{address}/invocations", text.encode(), {"Content-Type": "application/json"}, method="POST"
     )
     try:
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=280) as answer:
             return answer.status, json.loads(answer.read(), parse_constant=no_json)
     except urllib.error.HTTPError as refused:
         with refused:
@@ -123,6 +156,25 @@ def test_a_row_without_its_covariates_is_answered_by_the_stand_by(server, regist
     assert got["mean"] is not None
 
 
+@pytest.mark.parametrize("keys", [1, 100, pytest.param(4 * COPIES, marks=pytest.mark.slow)])
+def test_a_request_may_name_one_key_or_ten_thousand(server, registered, keys):
+    first = registered.plan.drop_duplicates(["store", "item"])
+    want = open_models(registered.uri, tracking_uri=registered.tracking_uri).forecast(future=first)
+    every = [first.assign(store=first["store"] + 10 * number) for number in range(-(-keys // 4))]
+    asked = rows_of(pd.concat(every)).iloc[:keys]
+    stranger = asked.head(1).assign(item="nothing")
+    body = json.loads(pd.concat([asked, stranger]).to_json(orient="split", index=False))
+    status, answer = post(server, {"dataframe_split": {k: body[k] for k in ("columns", "data")}})
+    assert status == 200, answer
+    *got, unknown = answer["predictions"]
+    assert [(r["store"], r["item"]) for r in got] == list(
+        asked[["store", "item"]].itertuples(index=False, name=None)
+    )
+    means = want["mean"].tolist()
+    assert [r["mean"] for r in got] == (means * len(every))[:keys]
+    assert (unknown["reason"], unknown["mean"]) == ("UNKNOWN_KEY", None)
+
+
 @pytest.mark.parametrize(
     "body",
     [
@@ -142,9 +194,6 @@ def test_bad_requests_are_refused_and_the_server_lives_on(server, body):
 
 
 def test_the_loader_needs_nothing_but_the_bundle(registered, tmp_path):
-    from many_models.runs.bundling import bundle_of_run
-    from many_models.runs.directory import RunDirectory
-
     bundle_of_run(RunDirectory.open(registered.run), tmp_path / "bundle")
     served = Served(models_of_bundle(Bundle.open(tmp_path / "bundle"), {}))
     answer = served.predict(registered.plan)
