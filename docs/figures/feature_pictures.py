@@ -37,13 +37,16 @@ from many_models.features.context import Context
 from many_models.features.covariates import Covariates
 from many_models.features.events import Events
 from many_models.features.fourier import Fourier
+from many_models.features.group import Group
 from many_models.features.holidays import DAY_US, Holidays
 from many_models.features.lags import Lags
 from many_models.features.past import Past
+from many_models.features.recent import Recent
 from many_models.features.rows import Rows
 from many_models.features.settings import CovariateSettings, FeatureSettings, WindowSettings
 from many_models.features.stl import Stl
 from many_models.features.windows import Windows
+from many_models.learners.target import Level, stated_level
 from many_models.panel.context import context_columns
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.series import Covariate, Future, Series
@@ -833,6 +836,58 @@ def _stl_of(series: Series, y: np.ndarray) -> np.ndarray:
     )
 
 
+def group() -> Sheet:
+    """The window of the last values at two steps, and the group's own movement, read from its mean."""
+    series = series_of("D", 60, SUNDAY)
+    rows = forecast_rows(series, AHEAD)
+    window = decided(Recent, series, AHEAD, season=7)
+    found = of_target(window, rows)
+    together = Group.decide(series, Wishes("tree", 7, AHEAD, FeatureSettings()))
+    if together is None:
+        raise ValueError("group has nothing to say here")
+    means = changes(lambda y: replace(together, means=tuple(y)).build(rows), np.array(together.means))
+    if of_target(together, rows).any():
+        raise AssertionError("group reads the series' own target")
+    sheet = Sheet(PAST + AHEAD, PAST - 1)
+    sheet.title("recent and group: the same window before the cutoff, whatever the step")
+    sheet.times(WEEKDAYS[: sheet.cells])
+    shown = slice(-PAST, None)
+    sheet.heading("recent: the last values of the series", "target")
+    for step in (1, 8):
+        reads = read_at(found, step - 1, range(window.width), shown)
+        sheet.lane(f"last0 … last7, step {step}", "target", reads, cell_of(step), mono=False)
+    sheet.heading("group: the mean of all series of the group", "siblings")
+    for span in (1, 4):
+        reads = read_at(means, ROW - 1, column(together, f"group_change{span}"), shown)
+        sheet.lane(f"group_change{span}", "siblings", reads, cell_of(ROW))
+    sheet.key(("target", "read"), ("siblings", "read of the group"), *TARGET_KEY[1:])
+    return sheet
+
+
+def difference() -> Sheet:
+    """What the target is told relative to, six steps ahead, by each setting of `features.difference`."""
+    season, step = 4, 6
+    series = series_of("QS", 24, "2025-10-01")
+    rows = forecast_rows(series, AHEAD)
+    sheet = Sheet(PAST + AHEAD, PAST - 1)
+    sheet.title("difference: the level that is known at the cutoff and taken off, six quarters ahead")
+    sheet.times([f"Q{1 + (cell + 2) % 4}" for cell in range(sheet.cells)])
+    for setting in ("first", "seasonal", "both"):
+        level = stated_level(setting, len(series), season, AHEAD)
+
+        def told(y: np.ndarray, level: Level = level) -> np.ndarray:
+            return level.of(replace(rows, y=y))[:, None]
+
+        found = changes(told, rows.y)
+        if found[:, :, series.y.size :].any():
+            raise AssertionError(f"difference {setting} reads past the cutoff")
+        sheet.y += 8
+        reads = read_at(found, step - 1, 0, slice(-PAST, None))
+        sheet.lane(setting, "target", reads, cell_of(step), arrow=True)
+    sheet.key(*TARGET_KEY)
+    return sheet
+
+
 PICTURES: dict[str, Callable[[], Sheet]] = {
     "overview": overview,
     "lags": lags,
@@ -845,6 +900,8 @@ PICTURES: dict[str, Callable[[], Sheet]] = {
     "covariates": covariates,
     "context": context,
     "past": past,
+    "group": group,
+    "difference": difference,
 }
 
 

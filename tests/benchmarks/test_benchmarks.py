@@ -52,6 +52,27 @@ def test_accuracy_stands_beside_its_anchors_with_coverage_and_paired_errors(tmp_
     assert float(found["M4 yearly, fast: OWA (6 series)"]["measured"].split()[0]) > 0
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("real_data")
+@pytest.mark.parametrize(
+    ("script", "arguments", "what"),
+    [
+        ("covariates", ("--stores", 1, "--origins", 1), "WAPE, own prices and promotions"),
+        (
+            "singles",
+            ("yearly", "--limit", 4, "--preset", "fast"),
+            "yearly, fast: OWA over that of the best alone",
+        ),
+        ("budget", ("--series", 6, "--preset", "fast"), "budget 1/2 of it: time over budget"),
+    ],
+)
+def test_longer_benchmarks_print_their_targets(tmp_path, script, arguments, what):
+    out = tmp_path / "targets.jsonl"
+    page = run(script, *arguments, "--json", out)
+    assert "calibration" in page
+    assert any(line.startswith(what) for line in targets(out))
+
+
 def test_start_is_measured_and_nothing_heavy_is_loaded(tmp_path):
     out = tmp_path / "targets.jsonl"
     run("startup", "--quick", "--json", out)
