@@ -37,6 +37,10 @@ def default_directory(name: str) -> Path:
     return Path(RUNS) / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
 
 
+_IN_SUMMARY = {"run_id": str, "spec_fingerprint": str, "versions": dict}
+"""What others rely on in `summary.json`."""
+
+
 class RunDirectory:
     """One run's folder: its rows, its configuration, its summary."""
 
@@ -204,6 +208,8 @@ class RunDirectory:
         ------
         LookupFailed
             When the run has not finished.
+        DamagedError
+            When it is not what was written.
         """
         file = self.path / SUMMARY
         if not file.is_file():
@@ -215,7 +221,11 @@ class RunDirectory:
                     f"the run was interrupted: many-models resume {self.path}",
                 )
             )
-        return self._read_json(SUMMARY)
+        document = self._read_json(SUMMARY)
+        for name, kind in _IN_SUMMARY.items():
+            if not isinstance(document, dict) or not isinstance(document.get(name), kind):
+                raise DamagedError(f"{file} is not what was written: it does not say its {name}")
+        return document
 
     def spec(self) -> ForecastSpec:
         """The resolved configuration of the run."""

@@ -321,7 +321,7 @@ def test_incomplete_first_and_last_periods_are_left_out_and_counted(tmp_path):
 
 
 @pytest.mark.parametrize("stamps", ["aware", "naive"])
-def test_hours_over_both_changes_of_the_clock(stamps, tmp_path, monkeypatch):
+def test_hours_over_both_changes_of_the_clock(stamps, tmp_path, monkeypatch, fresh_children):
     monkeypatch.setenv("TZ", "Asia/Tokyo")
     time.tzset()
     try:
@@ -549,6 +549,17 @@ def test_a_run_directory_that_is_damaged_is_told(troubled, part, tmp_path):
     file = max((copy / part).glob("part-*.parquet")) if (copy / part).is_dir() else copy / part
     file.write_bytes(file.read_bytes()[:60])
     with pytest.raises(DamagedError, match=file.name):
+        open_models(copy)
+
+
+@pytest.mark.parametrize("content", ["{}", "[]", '{"run_id": 7}'])
+def test_a_summary_that_does_not_say_its_run_is_damage(troubled, content, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(troubled.directory, copy)
+    (copy / "summary.json").write_text(content)
+    with pytest.raises(
+        DamagedError, match=r"summary\.json is not what was written: it does not say its run_id"
+    ):
         open_models(copy)
 
 
