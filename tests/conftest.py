@@ -1,12 +1,15 @@
-"""What every test may use: the folder of real data, or a skip that says so."""
+"""What every test may use: the folder of real data or a skip that says so, and what is dear to start."""
 
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+from many_models.engines.kept import kept_children
 
 # A busy machine is no mistake: no test asserts a time.
 settings.register_profile("untimed", deadline=None)
@@ -20,3 +23,33 @@ def real_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}; set MANY_MODELS_DATA")
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def children_of_all_runs():
+    """The engines of this process hand their children on: to start them anew would be most of the time."""
+    with kept_children():
+        yield
+
+
+@pytest.fixture
+def fresh_children():
+    """Children of its own for one test: where they have to hear of the environment."""
+    with kept_children():
+        yield
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory):
+    """A function: a folder to the URI of an empty registry in it, copied: MLflow makes one for seconds."""
+    from many_models.registry import Registry
+
+    first = tmp_path_factory.mktemp("empty_store") / "mlflow.db"
+
+    def copy(folder):
+        if not first.exists():
+            Registry(f"sqlite:///{first}").reach()
+        shutil.copy(first, Path(folder) / "mlflow.db")
+        return f"sqlite:///{Path(folder) / 'mlflow.db'}"
+
+    return copy

@@ -13,6 +13,7 @@ from many_models.engines.base import GroupAnswer, GroupJob
 from many_models.engines.forgotten import with_forgotten
 from many_models.engines.groups import Grouped, costliest_first, evenly, last_observed
 from many_models.engines.guarded import Children
+from many_models.engines.kept import Kind, give_back, take
 from many_models.engines.machine import child_memory_bytes, usable_cores
 from many_models.engines.reading import canonical_table, read_table
 from many_models.engines.versions import versions_of
@@ -37,7 +38,8 @@ class LocalEngine:
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or usable_cores()
-        self._children = Children(self.workers, child_memory_bytes(self.workers))
+        self._kind = Kind.of(self.workers, child_memory_bytes(self.workers))
+        self._children = take(self._kind)
 
     def open(self, source: Any, data: Any, staging: Path, cutoff: int | str | None = None) -> LocalPanel:
         """The canonical panel of a pandas DataFrame or a path; nothing is staged.
@@ -69,8 +71,8 @@ class LocalEngine:
         return {"name": self.name, "workers": str(self.workers), **versions_of("numpy", "pandas", "pyarrow")}
 
     def close(self) -> None:
-        """Ends the children."""
-        self._children.close()
+        """Ends the children, unless `kept_children` hands them on."""
+        give_back(self._children, self._kind)
 
 
 class LocalPanel:

@@ -61,12 +61,12 @@ def spec():
 
 
 @pytest.fixture(scope="session")
-def registered(tmp_path_factory):
+def registered(tmp_path_factory, empty_store):
     """The registered version `models:/retail@champion`."""
     folder = tmp_path_factory.mktemp("registered")
     frame = retail(stores=2, items=2, periods=60, frequency="W", future=4, seed=7)
     run = train(frame, small_spec(), run_dir=folder / "run")
-    tracking_uri = f"sqlite:///{folder}/mlflow.db"
+    tracking_uri = empty_store(folder)
     run.register("retail", tracking_uri=tracking_uri)
     return Registered(tracking_uri, folder / "run", frame)
 

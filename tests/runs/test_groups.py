@@ -171,8 +171,9 @@ def test_a_pool_that_dies_costs_the_pooled_candidates_alone(opened):
     assert "CRASHED" in pooled.findings[0].message
     each = found.panel.regrouped((0, 1))
     said = {number: pooled.to_bytes() for number in each.groups.index}
-    (batch,) = each.map(GroupJob(train_group, fall_back_group, give_up_group, task), [0], said)
-    tables = read_rows(batch[0].payload)
+    batches = each.map(GroupJob(train_group, fall_back_group, give_up_group, task), [0], said)
+    (answer,) = (answer for batch in batches for answer in batch)
+    tables = read_rows(answer.payload)
     assert tables["results"]["status"].to_pylist() == ["TRAINED"]
     assert "POOL_FAILED" in tables["findings"]["code"].to_pylist()
 
@@ -180,8 +181,8 @@ def test_a_pool_that_dies_costs_the_pooled_candidates_alone(opened):
 def test_a_pool_that_hangs_is_stopped_and_its_series_keep_their_own_learners(opened):
     found, task = opened
     job = GroupJob(group_cases.hang, fall_back_pool, fall_back_pool, task, 0.5)
-    (batch,) = found.panel.map(job, [0])
-    outcomes, models = read_pool(batch[0].payload)
+    (answer,) = (answer for batch in found.panel.map(job, [0]) for answer in batch)
+    outcomes, models = read_pool(answer.payload)
     assert (outcomes.num_rows, models.num_rows) == (4, 0)
     told = [Pooled.from_bytes(data) for data in outcomes["pooled"].to_pylist()]
     assert {(f.code, f.message.split(":")[0]) for one in told for f in one.findings} == {

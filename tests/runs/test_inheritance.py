@@ -121,8 +121,8 @@ def test_a_series_trained_again_is_as_in_a_run_of_all(base, newer, tmp_path):
     pd.testing.assert_frame_equal(one, other, check_exact=True)
 
 
-def test_a_registered_version_is_a_base_and_what_comes_of_it_too(base, newer, tmp_path):
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+def test_a_registered_version_is_a_base_and_what_comes_of_it_too(base, newer, tmp_path, empty_store):
+    uri = empty_store(tmp_path)
     base.register("shops", tracking_uri=uri)
     settings = spec(**{"registry.tracking_uri": uri})
     run = train(newer, settings, run_dir=tmp_path / "run", only=["new"], base="models:/shops@champion")

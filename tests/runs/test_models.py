@@ -29,9 +29,9 @@ def plan(retail_frame):
 
 
 @pytest.fixture(scope="module")
-def registered(retail_run, tmp_path_factory):
+def registered(retail_run, tmp_path_factory, empty_store):
     """A local store with the run registered as `retail`, and its URI."""
-    uri = f"sqlite:///{tmp_path_factory.mktemp('store')}/mlflow.db"
+    uri = empty_store(tmp_path_factory.mktemp("store"))
     retail_run.register("retail", alias="champion", tracking_uri=uri)
     return uri
 

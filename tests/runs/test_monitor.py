@@ -87,8 +87,8 @@ def test_series_that_drifted_are_named_as_only_drifted_trains_them(found, run, n
     assert drifted["ratio"].item() > 3
 
 
-def test_what_was_found_is_in_the_run_of_the_version(run, newer, found, tmp_path):
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+def test_what_was_found_is_in_the_run_of_the_version(run, newer, found, tmp_path, empty_store):
+    uri = empty_store(tmp_path)
     run.register("shops", tracking_uri=uri)
     again = monitor("models:/shops@champion", newer, out=tmp_path / "monitor", tracking_uri=uri)
     for name, value in found.summary["all"].items():

@@ -22,7 +22,7 @@ SPEC = {
 
 
 @pytest.fixture(scope="module")
-def registered(tmp_path_factory):
+def registered(tmp_path_factory, empty_store):
     """A run of three series and one without a single value, registered series by series."""
     folder = tmp_path_factory.mktemp("single")
     rows = [
@@ -31,7 +31,7 @@ def registered(tmp_path_factory):
         for t in range(1, 13)
     ]
     run = train(pd.DataFrame(rows), ForecastSpec.from_dict(SPEC), run_dir=folder / "run")
-    uri = f"sqlite:///{folder / 'mlflow.db'}"
+    uri = empty_store(folder)
     return run, run.register("shops", tracking_uri=uri), uri
 
 
@@ -72,8 +72,8 @@ def test_the_next_run_adds_a_version_and_moves_each_alias(registered):
     assert registry(uri).version(f"models:/{record['series_model']}@champion").version == 1
 
 
-def test_series_registered_with_their_set_alone_are_left_and_said(tmp_path, caplog):
-    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+def test_series_registered_with_their_set_alone_are_left_and_said(tmp_path, caplog, empty_store):
+    uri = empty_store(tmp_path)
     rows = pd.DataFrame([{"shop": 1, "item": item, "t": t, "y": t} for item in "ab" for t in range(9)])
     spec = ForecastSpec.from_dict(SPEC).replace({"registry.granularity": "set"})
     train(rows, spec, run_dir=tmp_path / "run").register("two", tracking_uri=uri)
