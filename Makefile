@@ -104,10 +104,10 @@ floors: $(STAMP_DEV)
 	$(BIN)/lint-imports --config setup.cfg --no-logo
 
 unit: $(STAMP_TCN)
-	$(BIN)/pytest -m "not spark and not slow" -n $(TEST_WORKERS) --dist loadfile -rs
+	$(BIN)/pytest -m "not spark and not slow" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -rs
 
 spark: $(STAMP_DEV) ## the Spark tests alone: classic, Connect, and a standalone cluster on loopback
-	$(BIN)/pytest -m "spark and not slow" -n $(TEST_WORKERS) --dist loadfile -rs
+	$(BIN)/pytest -m "spark and not slow" -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder -rs
 
 slow: $(STAMP_DEV) ## the longer proofs
 	$(BIN)/pytest -m slow -rs || [ $$? -eq 5 ]  # 5: there are none

@@ -15,6 +15,30 @@ from many_models.engines.kept import kept_children
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+LONGEST = (
+    "engines/test_engines.py",
+    "runs/test_groups_spark.py",
+    "faces/test_spark_scoring.py",
+    "registry/test_promotion.py",
+    "registry/test_store.py",
+    "learners/test_contract.py",
+    "cli/test_cli.py",
+    "runs/test_groups.py",
+    "faces/test_notebook.py",
+    "faces/test_serving.py",
+    "runs/test_resume.py",
+    "runs/test_inheritance.py",
+    "runs/test_bad_input.py",
+)
+"""Files that take longest go first, so that no worker of several sits alone with one at the end."""
+
+
+def pytest_collection_modifyitems(items):
+    """Puts the longest files first; the rest keeps its order."""
+    place = {name: number for number, name in enumerate(LONGEST)}
+    here = Path(__file__).parent
+    items.sort(key=lambda item: place.get(item.path.relative_to(here).as_posix(), len(place)))
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
