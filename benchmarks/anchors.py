@@ -90,6 +90,20 @@ def anchored(
     return Anchored(forecasts, seconds, late)
 
 
+def priced(
+    histories: Sequence[Floats], season: int, horizon: int, models: Sequence[str] = FOUR, limit: float = 60.0
+) -> tuple[float, int]:
+    """Core-seconds per series of all models together in this process, and how many fits were given up.
+
+    The first history is fitted once before, so that no model's compilation is counted.
+    """
+    for name in models:
+        _one((histories[0][-4 * max(season, 4) :], season, horizon, (name,), limit))
+    answers = [_one((history, season, horizon, tuple(models), limit)) for history in histories]
+    spent = sum(seconds for answer in answers for _, seconds, _ in answer.values())
+    return spent / len(histories), sum(late for answer in answers for _, _, late in answer.values())
+
+
 def _one(work: tuple[Floats, int, int, tuple[str, ...], float]) -> dict[str, tuple[Floats, float, bool]]:
     """Forecast, core-seconds and whether it was given up, per model."""
     history, season, horizon, models, limit = work
