@@ -48,7 +48,7 @@ class Newcomers:
         """The model of a new series at the end of its history; None where there is nothing to go by."""
         own = self._of_group(key, frame)
         # Where its own group has no model, those of another say how wide intervals usually are.
-        names = own or next(filter(None, self._by_group.values()), [])
+        names = own or next(iter(self._by_group.values()), [])
         siblings = [self._models.load(name) for name in names]
         if not siblings:
             return None
@@ -95,13 +95,24 @@ class Newcomers:
         features = series_features(prepared.y, prepared.observed, season)
         group = layout.clusters.group_of(features, key.digest)
         rows = self._models.rows(bytes.fromhex(digest) for digest in layout.clusters.siblings[group])
-        told = zip(rows["content_id"].to_pylist(), rows["status"].to_pylist(), strict=True)
-        return [content_id for content_id, status in told if content_id is not None and status == "TRAINED"]
+        told = zip(*(rows[n].to_pylist() for n in ("digest", "content_id", "status")), strict=True)
+        # in the order of digests, as columns tell it: where rows are stored decides nothing
+        return [c for _, c, status in sorted(told) if c is not None and status == "TRAINED"]
+
+    def references(self) -> list[bytes]:
+        """Digests of the trained series that models of new series may be made from, in their order."""
+        wanted = {name for names in self._by_group.values() for name in names}
+        clusters = self._models.layout.clusters
+        told = () if clusters is None else (digest for one in clusters.siblings for digest in one)
+        siblings = {bytes.fromhex(digest) for digest in told}
+        index = self._models.index(["digest", "content_id"])
+        rows = zip(index["digest"].to_pylist(), index["content_id"].to_pylist(), strict=True)
+        return sorted(digest for digest, content_id in rows if content_id in wanted or digest in siblings)
 
     @cached_property
     def _frequency(self) -> str | None:
         """The frequency of a trained series, for histories that are too short to tell."""
-        names = next(filter(None, self._by_group.values()), [])
+        names = next(iter(self._by_group.values()), [])
         return self._models.load(names[0]).history.grid.frequency.alias if names else None
 
     @cached_property
@@ -113,9 +124,10 @@ class Newcomers:
         rows = zip(groups, *(index[n].to_pylist() for n in ("digest", "content_id", "status")), strict=True)
         found: dict[tuple[Any, ...], list[str]] = {}
         for group, _, content_id, status in sorted(rows, key=lambda row: row[1]):
-            some = found.setdefault(tuple(group), [])
-            if content_id is not None and status == "TRAINED" and len(some) < SIBLINGS:
-                some.append(content_id)
+            if content_id is not None and status == "TRAINED":
+                some = found.setdefault(tuple(group), [])
+                if len(some) < SIBLINGS:
+                    some.append(content_id)
         return found
 
 

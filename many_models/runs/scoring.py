@@ -170,10 +170,11 @@ class Scorer:
         paths: int = 0,
         seed: int | None = None,
         missing_model: MissingModel | None = None,
+        newcomers: Newcomers | None = None,
     ) -> None:
         self._models = models
         self._missing: MissingModel = missing_model or models.spec.forecast.missing_model
-        self._newcomers = Newcomers(models)
+        self._newcomers = newcomers or Newcomers(models)
         self._paths, self._seed = paths, seed
         self._layout = models.layout
         self._names = tuple(k.name for k in models.layout.keys)

@@ -13,7 +13,7 @@ from many_models.automl.rows import schemas
 from many_models.engines.together import Asked, as_instants, map_with_models, shown_like, time_kind
 from many_models.errors import DataError, Problem
 from many_models.panel.layout import Layout
-from many_models.runs.newcomers import MissingModel
+from many_models.runs.newcomers import MissingModel, Newcomers
 from many_models.runs.scoring import Scorer
 from many_models.runs.tables import Rows
 from many_models.spec import ForecastSpec
@@ -72,7 +72,8 @@ class CanonicalScorer(Scorer):
 class ForecastKeys:
     """Forecasts the rows of some whole keys with their models, inside a Spark task.
 
-    The pooled models that series share travel in here: once a task, not once a key.
+    The pooled models that series share travel in here: once a task, not once a key. So do the series that
+    models of new ones are made from, where those are asked for.
     """
 
     layout: Layout
@@ -80,6 +81,8 @@ class ForecastKeys:
     lineage: Mapping[str, Any]
     horizon: int | None
     shared: Mapping[str, bytes]
+    missing_model: MissingModel
+    siblings: pa.Table
 
     def __call__(self, frames: dict[str, pd.DataFrame], models: pa.Table) -> pa.Table:
         """The forecast rows of these keys."""
@@ -88,9 +91,12 @@ class ForecastKeys:
         keys = {key: k.name for key, k in zip(self.layout.key_names, self.layout.keys, strict=True)}
         rows = models.select(["digest", *keys, *INDEX, "state"])
         rows = rows.rename_columns([keys.get(name, name) for name in rows.column_names])
-        store = SentModels(rows, self.shared)
-        models_here = ModelSet(store, self.layout, self.spec, self.lineage)
-        scorer = CanonicalScorer(models_here, missing_model="empty")
+
+        def opened(rows: pa.Table) -> ModelSet:
+            return ModelSet(SentModels(rows, self.shared), self.layout, self.spec, self.lineage)
+
+        newcomers = Newcomers(opened(self.siblings))
+        scorer = CanonicalScorer(opened(rows), missing_model=self.missing_model, newcomers=newcomers)
         return scorer.table(frames.get("history"), frames.get("future"), self.horizon, None)
 
 
@@ -110,17 +116,17 @@ def forecast_on_spark(
     Raises
     ------
     DataError
-        When a table is no Spark data frame, or series without a model shall be more than empty rows:
-        a task has the models of its own keys alone.
+        When a table is no Spark data frame, or a series without a model shall be an error: nothing is
+        known of the keys before the answer is read.
     """
     policy = missing_model or models.spec.forecast.missing_model
-    if policy != "empty":
+    if policy == "error":
         raise DataError(
             Problem(
                 "missing_model",
-                f"{policy} for Spark data frames",
-                "empty",
-                "say missing_model='empty', and forecast new series from pandas data frames",
+                "error for Spark data frames, whose keys are not read before the answer is",
+                "empty, pooled or naive",
+                "say missing_model='empty', and look for the reason UNKNOWN_KEY in the answer",
             )
         )
     given = {name: frame for name, frame in (("history", history), ("future", future)) if frame is not None}
@@ -138,8 +144,10 @@ def forecast_on_spark(
     kind = time_kind(given.get("future", history), models.layout)
     layout = shown_like(models.layout, kind)
     sent = _sent(models, typed)
-    shared = models.shared_states(state.as_py() for state in sent["state"].drop_null())
-    work = ForecastKeys(layout, models.spec, models.lineage, horizon, shared)
+    siblings = _siblings(models, policy)
+    states = (state.as_py() for rows in (sent, siblings) for state in rows["state"].drop_null())
+    shared = models.shared_states(states)
+    work = ForecastKeys(layout, models.spec, models.lineage, horizon, shared, policy, siblings)
     schema = schemas(layout, models.spec.forecast.quantiles)["forecasts"]
     frames = {name: Asked(frame, with_target=name == "history") for name, frame in given.items()}
     answer = map_with_models(frames, sent, layout, typed, work, schema)
@@ -156,7 +164,20 @@ def _sent(models: ModelSet, where: Mapping[str, Any]) -> pa.Table:
     index = models.index(["digest", *names, *INDEX])
     for name, value in where.items():
         index = index.filter(pc.equal(index[name], pa.scalar(value, index.schema.field(name).type)))
+    rows = _with_states(models, index)
+    return rows.rename_columns(["digest", *models.layout.key_names, *INDEX, "state"])
+
+
+def _siblings(models: ModelSet, policy: MissingModel) -> pa.Table:
+    """What models of new series are made from: the index rows and stored states of some of each group."""
+    wanted = Newcomers(models).references() if policy in ("pooled", "naive") else []
+    return _with_states(models, models.rows(wanted))
+
+
+def _with_states(models: ModelSet, index: pa.Table) -> pa.Table:
+    """Index rows (digest, keys, `INDEX`) and the stored state of each, null where there is none."""
+    index = index.select(["digest", *(k.name for k in models.layout.keys), *INDEX])
     content_ids = index["content_id"].to_pylist()
     states = models.states(c for c in content_ids if c is not None)
     column = pa.array([None if c is None else states[c] for c in content_ids], pa.binary())
-    return index.rename_columns(["digest", *models.layout.key_names, *INDEX]).append_column("state", column)
+    return index.append_column("state", column)
