@@ -54,6 +54,13 @@ def make_spec(**overrides):
     return spec.replace(overrides) if overrides else spec
 
 
+def newcomer(store):
+    """A brand that no store had."""
+    months = pd.date_range("2018-01-01", periods=24, freq="MS")
+    y = 10 + 3 * np.sin(np.arange(24) * 2 * np.pi / 12) + np.random.default_rng(3).normal(0, 1, 24)
+    return pd.DataFrame({"store": store, "brand": "new", "month": months, "sold": y})
+
+
 def ordered(frame):
     """Forecast rows in key order, without the run's name."""
     return frame.drop(columns="run_id").sort_values([*KEY, "month"], ignore_index=True)

@@ -16,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import group_cases
-from group_cases import AUTOMATIC, BAD, KEY, make_spec, ordered, panel
+from group_cases import AUTOMATIC, BAD, KEY, make_spec, newcomer, ordered, panel
 
 from many_models import open_models, resume, train
 from many_models.automl.group import fall_back_group, give_up_group, train_group
@@ -28,11 +28,13 @@ from many_models.bundle.store import Bundle
 from many_models.engines.base import GroupJob
 from many_models.engines.local import LocalEngine
 from many_models.errors import DamagedError, DataError, LookupFailed
-from many_models.runs import bundling
+from many_models.runs import bundling, spark_scoring
 from many_models.runs.backtest import backtest
 from many_models.runs.directory import RunDirectory
 from many_models.runs.models import models_of_bundle
 from many_models.runs.pooling import Pools, members_of, pools_of
+from many_models.runs.scoring import Scorer
+from many_models.runs.tables import rows_of
 from many_models.runs.train import open_source, train_task
 
 
@@ -254,12 +256,6 @@ def test_a_large_group_is_fitted_on_a_sample_and_says_so(opened, monkeypatch):
     assert all(one.final is not None for pooled in there for one in pooled.trials)
 
 
-def newcomer(store):
-    months = pd.date_range("2018-01-01", periods=24, freq="MS")
-    y = 10 + 3 * np.sin(np.arange(24) * 2 * np.pi / 12) + np.random.default_rng(3).normal(0, 1, 24)
-    return pd.DataFrame({"store": store, "brand": "new", "month": months, "sold": y})
-
-
 def test_a_new_series_of_a_known_group_is_forecast_as_asked(grouped):
     models = open_models(grouped.directory)
     history = newcomer(0)
@@ -281,6 +277,23 @@ def test_a_new_series_of_a_known_group_is_forecast_as_asked(grouped):
     assert set(asked("pooled", newcomer(99))["learner"]) == {"seasonal_naive"}
     with pytest.raises(LookupFailed, match="missing_model"):
         asked("error")
+
+
+def test_a_spark_task_forecasts_new_series_without_the_models_of_others(grouped):
+    """A task has the models of its own keys; siblings of each group travel with the work."""
+    models, history = open_models(grouped.directory), newcomer(0)
+    asked = models.forecast(history=history, missing_model="pooled")
+    want = asked[asked["brand"] == "new"].reset_index(drop=True)
+    sent, siblings = spark_scoring._sent(models, {}), spark_scoring._siblings(models, "pooled")
+    shared = models.shared_states(s.as_py() for s in siblings["state"])
+    work = spark_scoring.ForecastKeys(
+        models.layout, models.spec, models.lineage, None, shared, "pooled", siblings
+    )
+    canonical = Scorer(models)._canonical(rows_of(history), True)
+    got = work({"history": canonical}, sent.slice(0, 0)).to_pandas()
+    # series that have no step beside a new one make its column floats
+    pd.testing.assert_frame_equal(got, want, check_exact=True, check_dtype=False)
+    assert set(got["reason"]) == {"NEW_SERIES"}
 
 
 def test_a_new_series_is_forecast_alike_alone_and_with_others(grouped):
