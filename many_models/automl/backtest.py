@@ -28,6 +28,7 @@ from many_models.automl.settings import fit_context, weight_of
 from many_models.automl.task import TrainTask
 from many_models.learners.base import Deadline
 from many_models.metrics import mase_scale, rmsse_scale
+from many_models.panel.allowance import seconds_of
 from many_models.panel.canonical import time_type
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
@@ -191,7 +192,7 @@ def _replay(
                 _account(rows, key, number, cutoff, "SKIPPED", "NO_OBSERVATIONS", 0.0)
                 continue
             if model is None or task.refit:
-                deadline = Deadline.after(then.seconds)
+                deadline = Deadline.after(seconds_of(then.seconds, frame))
                 model = train_prepared(before, key, then, deadline, pooled[number - 1]).model
             else:
                 grid = model.history.grid

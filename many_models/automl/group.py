@@ -51,6 +51,7 @@ from many_models.learners.listing import left_out_features
 from many_models.learners.target import stated_level
 from many_models.metrics import mase_scale, rmsse_scale
 from many_models.metrics.totals import TOTALLED
+from many_models.panel.allowance import seconds_of
 from many_models.panel.findings import Finding, finding
 from many_models.panel.fingerprint import observed_span, series_fingerprint
 from many_models.panel.guardrails import Surroundings, guarded, mixed_scale
@@ -90,7 +91,7 @@ def train_group(frame: pd.DataFrame, task: TrainTask, attachment: bytes | None =
     left = None if task.ends is None else task.ends - time.time()
     if left is not None and left <= 0:
         return cancel_group(frame, task)
-    soft = None if task.seconds is None else task.seconds * SOFT_SHARE
+    soft = soft_seconds(frame, task)
     deadline = Deadline.after(_shorter(soft, left))
     rows = GroupRows(task.layout, task.schemas)
     pooled = None if attachment is None else Pooled.from_bytes(attachment)
@@ -99,8 +100,7 @@ def train_group(frame: pd.DataFrame, task: TrainTask, attachment: bytes | None =
     for key, part in series_of(frame, task.layout):
         started, folds = time.perf_counter(), 0
         try:
-            own = Deadline.after(_shorter(task.share, deadline.seconds_left))
-            folds = _train_one(part, key, task, own, rows, shared, started, trials)
+            folds = _train_one(part, key, task, deadline, rows, shared, started, trials)
         except Exception as trouble:
             # The edge of one series: whatever went wrong is this series' row, and the others go on.
             rows.drop(key.values)
@@ -109,6 +109,12 @@ def train_group(frame: pd.DataFrame, task: TrainTask, attachment: bytes | None =
             )
         _add_lineage(rows, key, part, task, folds)
     return rows.to_bytes()
+
+
+def soft_seconds(frame: pd.DataFrame, task: TrainTask) -> float | None:
+    """Seconds after which a group ends by itself, before it is ended; None is no limit."""
+    seconds = seconds_of(task.seconds, frame)
+    return None if seconds is None else seconds * SOFT_SHARE
 
 
 def _shorter(one: float | None, other: float | None) -> float | None:
@@ -208,6 +214,7 @@ def _train_one(
         _add_findings(rows, key, findings)
         _account(rows, key, task, "SKIPPED", "NO_OBSERVATIONS", "", time.perf_counter() - started)
         return 0
+    deadline = Deadline.after(_shorter(task.share_of(weight_of(prepared, task.spec)), deadline.seconds_left))
     at = fold_cutoffs(prepared, task.spec)
     if is_short(prepared, at, task.spec) and task.spec.preparation.short == "drop":
         _add_findings(rows, key, findings)
@@ -318,7 +325,7 @@ def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Tr
         prepared = prepare(part, key, task.layout, task.prepare_settings)
         if prepared.n_obs == 0:
             continue
-        deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
+        deadline = Deadline.after(soft_seconds(frame, task))
         trained = train_prepared(prepared, key, task, deadline)
         kind = SPARSE_KIND if is_sparse(prepared) else prepared.grid.frequency.kind
         yield kind, trained

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from many_models.automl.candidates import pooled_candidates
 from many_models.automl.evaluation import Folds, believable, check_forecast, edge, make_folds
-from many_models.automl.group import SOFT_SHARE, series_of
+from many_models.automl.group import series_of, soft_seconds
 from many_models.automl.model import with_last_context
 from many_models.automl.pooled import Pooled, PooledTrial
 from many_models.automl.settings import fit_context, fold_cutoffs, is_short, plan_of
@@ -66,7 +66,7 @@ MODELS = pa.schema(
 
 def pool_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
     """The answer of one group, read by `read_pool`: its pooled models, and every series' `Pooled`."""
-    deadline = Deadline.after(None if task.seconds is None else task.seconds * SOFT_SHARE)
+    deadline = Deadline.after(soft_seconds(frame, task))
     together = mixed_scale(frame, task.layout)
     grouped: dict[SeriesKey, Finding] = {}
     outcomes: dict[SeriesKey, Pooled] = {}

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import pandas as pd
 
 if TYPE_CHECKING:
+    from many_models.panel.allowance import Allowance
     from many_models.panel.layout import Layout
 
 
@@ -56,14 +57,15 @@ class GroupJob:
     argument
         Handed to all three.
     deadline_seconds
-        Wall time for `run`, after which the child is killed; None is none.
+        Wall time for `run`, after which the child is killed: of every group, or of each by its size; None
+        is none.
     """
 
     run: Callable[..., bytes]
     fall_back: Callable[[pd.DataFrame, Any, Trouble], bytes]
     give_up: Callable[[pd.DataFrame, Any, Trouble], bytes]
     argument: Any
-    deadline_seconds: float | None = None
+    deadline_seconds: float | Allowance | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,8 @@ class Panel(Protocol):
     ) -> Iterator[list[GroupAnswer]]:
         """The answers for these groups, in batches as they come: each group exactly once.
 
-        Local: a batch every few seconds. Spark: a few for each wave. Closing the iterator cancels.
+        Local: a batch every few seconds. Spark: a few for each wave. Where nothing came for some seconds
+        a batch is empty, so that whoever reads can look whether to go on. Closing the iterator cancels.
         With `attachments` every group's bytes travel beside its rows to `job.run`; they are looked
         up when the group's turn comes.
         """

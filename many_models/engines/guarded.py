@@ -35,6 +35,7 @@ import pandas as pd
 from many_models.engines.base import GroupAnswer, GroupJob, Trouble
 from many_models.engines.child import MEMORY_EXIT, innermost
 from many_models.errors import Cancelled, EngineError
+from many_models.panel.allowance import Allowance, seconds_of
 
 FALL_BACK_SECONDS = 60.0
 """Deadline of `fall_back`, its imports included: it is cheap, or it has to give up."""
@@ -82,7 +83,7 @@ class PackedJob:
         that does nothing but guard a child imports nothing of the job's.
     """
 
-    def __init__(self, packed: bytes, deadline_seconds: float | None) -> None:
+    def __init__(self, packed: bytes, deadline_seconds: float | Allowance | None) -> None:
         self.packed = packed
         self.deadline_seconds = deadline_seconds
         self.token = hashlib.blake2b(packed, digest_size=16).digest()
@@ -283,8 +284,9 @@ def guard(
     A child that crashed, hung or outgrew its memory is replaced before `fall_back`; after a
     mere exception the same child goes on. Raises Cancelled when `stopped` says so in between.
     """
+    deadline = seconds_of(packed.deadline_seconds, frame)
     try:
-        return GroupAnswer(group, child.ask(packed, "run", (frame, *attachment), packed.deadline_seconds))
+        return GroupAnswer(group, child.ask(packed, "run", (frame, *attachment), deadline))
     except Unanswered as unanswered:
         first = unanswered.trouble
     if stopped():
@@ -313,7 +315,8 @@ class Children:
         self._threads: list[threading.Thread] = []
 
     def map(self, job: GroupJob, tasks: Iterable[Task], every_seconds: float) -> Iterator[list[GroupAnswer]]:
-        """The answers of all tasks, each once, in batches `every_seconds`; closing it cancels."""
+        """The answers of all tasks, each once, in batches `every_seconds` (also where none came in that
+        time); closing it cancels."""
         self._start_threads()
         work = _Map(PackedJob.of(job), iter(tasks), self.workers)
         for _ in range(self.workers):
@@ -400,9 +403,8 @@ class _Map:
                     batch.append(result)
             if time.monotonic() >= due:
                 due = time.monotonic() + every_seconds
-                if batch:
-                    yield batch
-                    batch = []
+                yield batch
+                batch = []
         if batch:
             yield batch
 

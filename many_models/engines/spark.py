@@ -13,9 +13,8 @@ import re
 import shutil
 import time
 import uuid
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +29,15 @@ from many_models.engines.reading import Table, canonical_table, last_stamp, layo
 from many_models.engines.session import Session, spark_errors
 from many_models.engines.sources import Files
 from many_models.engines.versions import versions_of
-from many_models.engines.waves import TASKS_PER_CORE, Pace, cost_of, cut_tasks, partition_numbers, portions
+from many_models.engines.waves import (
+    TASKS_PER_CORE,
+    Pace,
+    cost_of,
+    cut_tasks,
+    oversize,
+    partition_numbers,
+    portions,
+)
 from many_models.errors import DataError, EngineError, Problem
 from many_models.panel.context import MOST_SIBLINGS, block_names, context_layout, sibling_names
 from many_models.panel.layout import Facts, Layout, data_columns, decide_layout
@@ -41,6 +48,7 @@ if TYPE_CHECKING:
     from many_models.engines.worker import Wire
 
 _IN_FLIGHT = 2
+_LOOK_SECONDS = 2.0
 _MESSAGE_BYTES = 32 * 2**20
 _SPARK_TEXT = (".csv", ".csv.gz", ".csv.bz2")
 NTZ_MICROSECONDS = (
@@ -205,9 +213,10 @@ class SparkPanel:
     def map(
         self, job: GroupJob, groups: list[int], attachments: Mapping[int, bytes] | None = None
     ) -> Iterator[list[GroupAnswer]]:
-        """The answers for these groups, each once, wave by wave; closing it cancels.
+        """The answers for these groups, each once, wave by wave as they come back; closing it cancels.
 
-        Two waves are in flight, so that the cluster has work while the driver writes.
+        Two waves are in flight, so that the cluster has work while the driver writes. Groups that would
+        hold one up fly by themselves from the start, on all cores but one, and what is short goes on beside.
 
         Raises
         ------
@@ -217,30 +226,43 @@ class SparkPanel:
         from many_models.engines.guarded import PackedJob
 
         packed = PackedJob.of(job)
-        waiting = costliest_first(self.groups, groups)
         costs = cost_of(self.groups["rows"].to_numpy()).tolist()
+        alone, waiting = oversize(costliest_first(self.groups, groups), costs, self._workers)
+        most_alone = max(1, self._workers - 1)
         pace = Pace(self._workers)
         tag = f"many-models-{uuid.uuid4().hex}"
-        flights: deque[tuple[list[int], Future[list[GroupAnswer]]]] = deque()
-        threads = ThreadPoolExecutor(_IN_FLIGHT, thread_name_prefix="many-models-wave")
+        waves: dict[Future[list[GroupAnswer]], list[int]] = {}
+        singles: dict[Future[list[GroupAnswer]], list[int]] = {}
+        threads = ThreadPoolExecutor(_IN_FLIGHT + most_alone, thread_name_prefix="many-models-wave")
         landed = time.monotonic()
         try:
-            while waiting or flights:
-                while waiting and len(flights) < _IN_FLIGHT:
+            while alone or waiting or waves or singles:
+                while alone and len(singles) < most_alone:
+                    single = [alone.pop(0)]
+                    singles[threads.submit(self._wave, single, packed, tag, attachments)] = single
+                while waiting and len(waves) < _IN_FLIGHT:
                     count = pace.take([costs[group] for group in waiting])
                     wave, waiting = waiting[:count], waiting[count:]
-                    flights.append((wave, threads.submit(self._wave, wave, packed, tag, attachments)))
-                wave, flight = flights.popleft()
-                answers = flight.result()
-                size = sum(len(answer.payload) for answer in answers)
-                pace.done(sum(costs[group] for group in wave), time.monotonic() - landed, size)
-                landed = time.monotonic()
-                _check_accounts(wave, answers)
-                yield from portions(answers)
+                    waves[threads.submit(self._wave, wave, packed, tag, attachments)] = wave
+                back, _ = wait([*waves, *singles], _LOOK_SECONDS, FIRST_COMPLETED)
+                if not back:
+                    yield []
+                for flight in back:
+                    answers = flight.result()
+                    if flight in waves:
+                        wave = waves.pop(flight)
+                        size = sum(len(answer.payload) for answer in answers)
+                        pace.done(sum(costs[group] for group in wave), time.monotonic() - landed, size)
+                        landed = time.monotonic()
+                    else:
+                        wave = singles.pop(flight)
+                    _check_accounts(wave, answers)
+                    yield from portions(answers)
         finally:
-            for _, flight in flights:
+            flights = [*waves, *singles]
+            for flight in flights:
                 flight.cancel()
-            _interrupt(self._spark, tag, [flight for _, flight in flights])
+            _interrupt(self._spark, tag, flights)
             threads.shutdown()
 
     def close(self) -> None:

@@ -28,6 +28,9 @@ PORTION_BYTES = 2 * 2**20
 GROUP_COST_ROWS = 100
 """What a group costs whatever its length, in rows."""
 
+OVERSIZE = 20.0
+"""A group goes by itself when it costs so many times what the middle one does, and more than a fair task."""
+
 _FIRST_GROUPS_PER_CORE = 8
 _FASTEST_GROWTH = 4.0
 _NO_MORE_THAN = 20_000
@@ -47,6 +50,15 @@ def cut_tasks(costs: Sequence[int], tasks: int) -> list[int]:
         chosen[group] = task
         heapq.heappush(load, (total + costs[group], task))
     return chosen
+
+
+def oversize(groups: Sequence[int], costs: Sequence[int], cores: int) -> tuple[list[int], list[int]]:
+    """Those of the groups that would hold up a wave, and the others, in their order; `costs` is by number."""
+    own = [costs[group] for group in groups]
+    fair = sum(own) / (cores * TASKS_PER_CORE)
+    limit = max(fair, OVERSIZE * float(np.median(own))) if own else 0.0
+    alone = [group for group in groups if costs[group] > limit]
+    return alone, [group for group in groups if costs[group] <= limit]
 
 
 @dataclass

@@ -22,6 +22,7 @@ from many_models.engines.base import GroupAnswer
 from many_models.engines.guarded import Child, PackedJob, guard
 from many_models.engines.machine import child_memory_bytes, usable_cores
 from many_models.engines.reading import Table
+from many_models.panel.allowance import Allowance
 from many_models.panel.canonical import TimeTag, key_types, sort_canonical
 from many_models.panel.context import block_names, context_columns
 from many_models.panel.layout import Facts, Layout
@@ -186,7 +187,7 @@ def _values(column: pa.ChunkedArray, kind: pa.DataType) -> Any:
 
 
 def answers_of(
-    packed: bytes, deadline_seconds: float | None, layout: Layout
+    packed: bytes, deadline_seconds: float | Allowance | None, layout: Layout
 ) -> Callable[[pd.DataFrame], pd.DataFrame]:
     """A function for `applyInPandas`: the canonical rows of one task to one row per group, its payload."""
 
@@ -201,7 +202,7 @@ def answers_of(
 
 
 def attached_answers_of(
-    packed: bytes, deadline_seconds: float | None, layout: Layout
+    packed: bytes, deadline_seconds: float | Allowance | None, layout: Layout
 ) -> Callable[[pd.DataFrame, pd.DataFrame], pd.DataFrame]:
     """The same for a cogrouped `applyInPandas`, whose second frame holds what is attached to the groups."""
 

@@ -29,12 +29,13 @@ from many_models.engines.base import GroupJob
 from many_models.engines.table import engine_for
 from many_models.errors import DataError, LookupFailed, Problem, StorageError
 from many_models.metrics.totals import TOTALLED, Totals
+from many_models.panel.allowance import times
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.keys import SeriesKey
 from many_models.runs.directory import default_directory, refuse_used
 from many_models.runs.pooling import Pools
 from many_models.runs.progress import Progress, silent
-from many_models.runs.train import Opened, group_seconds, open_source, train_task
+from many_models.runs.train import Opened, open_source, train_task
 from many_models.spec import ForecastSpec
 
 ORIGINS = 4
@@ -137,7 +138,7 @@ def backtest(
                 backtest_failed,
                 backtest_failed,
                 BacktestTask(task, cutoffs, refit),
-                None if task.seconds is None else task.seconds * origins,
+                times(task.seconds, origins),
             )
             attached = None if opened.pools is None else _pooled(opened, opened.pools, job, bar)
             _write(opened, job, target, bar, attached)
@@ -167,8 +168,7 @@ def origins_of(opened: Opened, spec: ForecastSpec, count: int, step: int) -> tup
 def _pooled(opened: Opened, pools: Pools, job: GroupJob, progress: Progress) -> dict[int, bytes]:
     """What each series learned with its group at every origin, by the number of the series."""
     task: BacktestTask = job.argument
-    seconds = group_seconds(task.train.spec, pools.panel.groups.iloc[pools.groups])
-    limit = None if seconds is None else seconds * len(task.origins)
+    limit = times(task.train.seconds, len(task.origins))
     pooling = GroupJob(pool_backtest, pool_failed, pool_failed, task, limit)
     told: dict[bytes, bytes] = {}
     done = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from hashlib import blake2b
 
@@ -41,15 +42,23 @@ def pilot_groups(groups: pd.DataFrame, chosen: list[int], count: int, seed: int)
 
 
 def run_pilot(
-    panel: Panel, task: TrainTask, groups: list[int], progress: Progress
+    panel: Panel,
+    task: TrainTask,
+    groups: list[int],
+    progress: Progress,
+    look: Callable[[], None] = lambda: None,
 ) -> tuple[Prior, dict[int, GroupStudy]]:
-    """The prior of the task, blended with what these groups teach, and what each of them taught."""
+    """The prior of the task, blended with what these groups teach, and what each of them taught.
+
+    `look` is called every few seconds, and ends the pilot by raising.
+    """
     job = GroupJob(study_group, no_study, no_study, replace(task, run_id="pilot"), task.seconds)
     found: dict[int, GroupStudy] = {}
     with progress.bar("pilot", len(groups)) as step:
         for batch in panel.map(job, groups):
             found.update((answer.group, read_study(answer.payload)) for answer in batch)
             step(len(found))
+            look()
     # In the order of the groups, so that sums do not depend on which came back first.
     ordered = {group: found[group] for group in sorted(found)}
     return learned([s for study in ordered.values() for s in study.studies], task.prior), ordered

@@ -21,12 +21,11 @@ import pyarrow as pa
 from many_models.automl.pooled import Pooled
 from many_models.automl.pooling import fall_back_pool, pool_group, read_pool
 from many_models.automl.task import TrainTask
-from many_models.engines.base import GroupJob, Panel, Trouble
-from many_models.errors import Cancelled
+from many_models.engines.base import GroupAnswer, GroupJob, Panel, Trouble
 from many_models.panel.findings import finding
 from many_models.panel.fingerprint import MARK_BYTES, fingerprint
 from many_models.panel.keys import SeriesKey
-from many_models.runs.directory import RunDirectory, cancelled_message
+from many_models.runs.directory import RunDirectory
 from many_models.runs.journal import POOL, Done
 from many_models.runs.progress import Progress
 
@@ -82,9 +81,9 @@ def fall_back_marked(frame: pd.DataFrame, task: TrainTask, trouble: Trouble) -> 
     return fingerprint(frame) + fall_back_pool(frame, task, trouble)
 
 
-def pooling_job(task: TrainTask, seconds: float | None) -> GroupJob:
+def pooling_job(task: TrainTask) -> GroupJob:
     """The job that pools a group."""
-    return GroupJob(pool_marked, fall_back_marked, fall_back_marked, task, seconds)
+    return GroupJob(pool_marked, fall_back_marked, fall_back_marked, task, task.seconds)
 
 
 def run_pools(
@@ -114,16 +113,11 @@ def run_pools(
             count = len(pools.groups) - len(waiting)
             step(count)
             for batch in answers:
-                number, count = number + 1, count + len(batch)
-                marks = {answer.group: answer.payload[:MARK_BYTES] for answer in batch}
-                tables = [read_pool(answer.payload[MARK_BYTES:]) for answer in batch]
-                outcomes, models = (list(parts) for parts in zip(*tables, strict=True))
-                directory.journal.note_pools(number, pa.concat_tables(outcomes))
-                written = {"models": models, "results": [job.argument.schemas["results"].empty_table()]}
-                directory.append(number, written, marks, elapsed(), POOL)
-                step(count)
-                if directory.journal.is_cancelled:
-                    raise Cancelled(cancelled_message(directory.path))
+                if batch:
+                    number, count = number + 1, count + len(batch)
+                    _write_pools(number, batch, job.argument, directory, elapsed())
+                    step(count)
+                directory.stop_if_cancelled()
                 if total is not None and elapsed() > total:
                     break
     finally:
@@ -131,6 +125,18 @@ def run_pools(
         if close is not None:
             close()
     return number
+
+
+def _write_pools(
+    number: int, batch: Sequence[GroupAnswer], task: TrainTask, directory: RunDirectory, seconds: float
+) -> None:
+    """Writes what the groups of a batch said of their series, and then that they are done."""
+    marks = {answer.group: answer.payload[:MARK_BYTES] for answer in batch}
+    tables = [read_pool(answer.payload[MARK_BYTES:]) for answer in batch]
+    outcomes, models = (list(parts) for parts in zip(*tables, strict=True))
+    directory.journal.note_pools(number, pa.concat_tables(outcomes))
+    written = {"models": models, "results": [task.schemas["results"].empty_table()]}
+    directory.append(number, written, marks, seconds, POOL)
 
 
 class Attached(Mapping[int, bytes]):

@@ -24,6 +24,7 @@ from many_models.automl.task import TrainTask
 from many_models.engines.base import Engine, GroupJob, Panel
 from many_models.engines.table import engine_for
 from many_models.errors import Cancelled, DataError, ManyModelsError, Problem
+from many_models.panel.allowance import Allowance
 from many_models.panel.clusters import Clusters
 from many_models.panel.events import EventTable
 from many_models.panel.findings import Finding, finding
@@ -35,7 +36,7 @@ from many_models.panel.preparation import PrepareSettings
 from many_models.runs.availability import unavailable
 from many_models.runs.base_version import Base, open_base, refuse_other_panel
 from many_models.runs.clustering import sorted_series
-from many_models.runs.directory import RunDirectory, cancelled_message, default_directory, refuse_used
+from many_models.runs.directory import RunDirectory, default_directory, refuse_used
 from many_models.runs.events import event_findings, events_of
 from many_models.runs.fingerprints import cancelling_job, marking_job, training_job
 from many_models.runs.inheritance import based_on, inherited_tables, select
@@ -195,6 +196,8 @@ def train(
             directory = RunDirectory.begin(target, resolved, beginning)
             try:
                 carry_on(engine, data, directory, beginning, progress or silent())
+            except Cancelled:  # also before anything was trained: it can be resumed
+                raise
             except ManyModelsError:
                 if not directory.journal.is_laid_out:
                     directory.forget()
@@ -279,7 +282,8 @@ def carry_on(
             size = 0 if given is not None else pilot_size(spec.validation.pilot, len(opened.groups))
             if size:
                 sample = pilot_groups(opened.panel.groups, opened.groups, size, spec.seed)
-                task = replace(task, prior=run_pilot(opened.panel, task, sample, progress)[0])
+                prior, _ = run_pilot(opened.panel, task, sample, progress, directory.stop_if_cancelled)
+                task = replace(task, prior=prior)
             plan = Plan(opened.frequency, task.panel_end)
             groups = opened.panel.groups.iloc[opened.groups]
             directory.lay_out(spec, trimmed(opened.layout), task.prior, plan, groups)
@@ -294,8 +298,9 @@ def carry_on(
         began = started - done.seconds
         if opened.pools is not None:
             pools = pools_of(opened.pools, opened.panel, set(opened.groups) - done.marks.keys())
-            job = pooling_job(task, group_seconds(spec, opened.pools.panel.groups.iloc[opened.pools.groups]))
-            batch = run_pools(pools, job, directory, done, progress, lambda: time.perf_counter() - began)
+            batch = run_pools(
+                pools, pooling_job(task), directory, done, progress, lambda: time.perf_counter() - began
+            )
             done = replace(done, batch=batch)
         refitted = _run_groups(opened, task, directory, done, tally, progress, began)
     finally:
@@ -460,22 +465,18 @@ def train_task(opened: Opened, spec: ForecastSpec, prior: Prior, cutoff: str | i
         panel_frequency=opened.frequency,
         panel_end=end,
         run_id=uuid.uuid4().hex,
-        seconds=group_seconds(spec, opened.panel.groups.iloc[opened.groups]),
+        seconds=group_seconds(spec),
         events=opened.events,
         findings=(*opened.findings, *unavailable(spec)),
     )
 
 
-def group_seconds(spec: ForecastSpec, groups: pd.DataFrame) -> float | None:
-    """Wall time that one group may take: the setting, or 60 s or 30 times the expected cost."""
+def group_seconds(spec: ForecastSpec) -> float | Allowance | None:
+    """Wall time that one group may take: the setting, or 60 s or 30 times what a group of its size costs."""
     setting = spec.budget.seconds_per_group
-    if setting is None:
-        return None
-    if setting != "auto":
-        return float(setting)
-    # A long series costs in proportion to its length, a group in proportion to its series.
-    work = (groups["series"] * (groups["rows"] / groups["series"] / 100.0).clip(lower=1.0)).max()
-    return max(LEAST_DEADLINE, 30.0 * EXPECTED_SECONDS[spec.learners.preset] * float(work))
+    if setting == "auto":
+        return Allowance(LEAST_DEADLINE, 30.0 * EXPECTED_SECONDS[spec.learners.preset])
+    return None if setting is None else float(setting)
 
 
 def _run_groups(
@@ -504,14 +505,15 @@ def _run_groups(
         step(tally.series)
         while waiting and jobs:
             for marks, tables in _batches(opened.panel, jobs.pop(), sorted(waiting), attached):
-                number += 1
-                refitted += len(done.marks.keys() & marks.keys())
-                waiting -= marks.keys()
-                directory.append(number, tables, marks, time.perf_counter() - started)
-                tally.add(tables)
-                step(tally.series)
-                if waiting and directory.journal.is_cancelled:
-                    raise Cancelled(cancelled_message(directory.path))
+                if marks:
+                    number += 1
+                    refitted += len(done.marks.keys() & marks.keys())
+                    waiting -= marks.keys()
+                    directory.append(number, tables, marks, time.perf_counter() - started)
+                    tally.add(tables)
+                    step(tally.series)
+                if waiting:
+                    directory.stop_if_cancelled()
                 if waiting and total is not None and time.perf_counter() - started > total * OVERRUN:
                     jobs.append(cancelling_job(task, LEAST_DEADLINE))
                     attached = None
@@ -539,7 +541,25 @@ def _budgeted(task: TrainTask, opened: Opened, waiting: set[int], started: float
     series = int(opened.panel.groups["series"].iloc[sorted(waiting)].sum())
     workers = int(opened.engine.describe().get("workers", "1"))
     share = (1.0 - REFIT_SHARE) * left * workers / max(1, series)
-    return replace(task, ends=time.time() + left, share=share)
+    weight = usual_weight(opened, task.spec.validation.weights)
+    return replace(task, ends=time.time() + left, share=share, usual_weight=weight)
+
+
+WEIGHED = 400
+"""The mean weight of the series is that of so many groups, evenly spaced."""
+
+
+def usual_weight(opened: Opened, column: str | None) -> float | None:
+    """The mean weight of a run's series; None without weights, or where none is usable."""
+    if column is None:
+        return None
+    sample, keys = opened.panel.sample(WEIGHED), list(opened.layout.key_names)
+    names = {c.name: n for n, c in zip(opened.layout.covariate_names, opened.layout.covariates, strict=True)}
+    values = sample[names[column]]
+    first = values.groupby([sample[k] for k in keys], sort=False).first() if keys else values.iloc[:1]
+    weights = first.to_numpy(np.float64)
+    known = weights[weights >= 0]
+    return float(known.mean()) if known.size and known.mean() > 0 else None
 
 
 def _batches(

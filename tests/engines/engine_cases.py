@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import decimal
 import json
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from many_models.errors import InputError
+from many_models.panel.allowance import Allowance
 from many_models.spec import DataSpec
 
 ZONE = "Europe/Berlin"
@@ -271,10 +273,24 @@ def one_bad_group_costs_only_itself(bench):
     names = [f"good {i}" for i in range(6)] + ["segfault", "hang", "raise", "exit", "allocate", "hopeless"]
     table = pa.table({"shop": names * 3, "when": [0] * 12 + [1] * 12 + [2] * 12, "sold": [1.0] * 36})
     panel = bench.open(bench.frame(table))
+    attempts = bench.folder / "attempts"
+    attempts.mkdir()
     deeds = {name: name for name in names} | {"hopeless": "raise", "hopeless!": "raise"}
+    deeds["attempts"] = str(attempts)
     found = bench.answers(panel, engine_jobs.job(deeds, deadline_seconds=2.0))
     panel.close()
-    return [[answer[name] for name in ("key", "by", "rows", "status", "code")] for answer in found]
+    tried = Counter(path.name.rpartition("-")[0] for path in attempts.iterdir())
+    told = ("key", "by", "rows", "status", "code")
+    return [[*(answer[name] for name in told), tried[answer["key"][0]]] for answer in found]
+
+
+def each_group_has_the_time_of_its_own_size(bench):
+    table = pa.table({"shop": ["long"] * 80 + ["short"] * 2, "when": [*range(80), 0, 1], "sold": [1.0] * 82})
+    panel = bench.open(bench.frame(table))
+    nap = engine_jobs.job({"long": 3.0, "short": 60.0}, Allowance(least=1.0, each=50.0), engine_jobs.nap)
+    found = bench.answers(panel, nap)
+    panel.close()
+    return [[answer[name] for name in ("key", "by", "code")] for answer in found]
 
 
 def the_same_answers_for_any_number_of_tasks(bench):
@@ -319,7 +335,7 @@ def closing_cancels(bench):
     panel = bench.open(bench.frame(table))
     slow = engine_jobs.job({name: "sleep" for name in names if name.startswith("slow")})
     batches = panel.map(slow, list(range(44)))
-    first = next(batches)
+    first = next(filter(None, batches))
     batches.close()
     assert first
     found = bench.answers(panel, engine_jobs.job())
@@ -402,6 +418,7 @@ CASES = {
         every_problem_at_once,
         a_path_that_is_not_there,
         one_bad_group_costs_only_itself,
+        each_group_has_the_time_of_its_own_size,
         the_same_answers_for_any_number_of_tasks,
         groups_are_cut_again_and_carry_what_is_attached,
         closing_cancels,

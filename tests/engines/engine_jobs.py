@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+import uuid
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,8 @@ def summarise(frame, argument):
     deed = argument.get(name)
     if "marker" in argument:
         Path(argument["marker"]).touch()
+    if "attempts" in argument:
+        Path(argument["attempts"], f"{name}-{uuid.uuid4().hex}").touch()
     if deed == "segfault":
         ctypes.string_at(0)
     elif deed == "hang":  # native, holding the GIL
@@ -103,6 +106,12 @@ def with_attachment(frame, argument, attachment):
     """What `summarise` says, and what was attached."""
     said = json.loads(summarise(frame, argument))
     return json.dumps({**said, "attached": attachment.decode()}).encode()
+
+
+def nap(frame, argument):
+    """What `summarise` says, after the seconds that are said for the group."""
+    time.sleep(argument[_name(frame)])
+    return _payload(frame, "run")
 
 
 def cheapest(frame, argument):

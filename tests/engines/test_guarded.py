@@ -91,7 +91,7 @@ def test_children_are_kept_from_one_map_to_the_next(children):
 def test_closing_the_iterator_kills_what_is_under_way(children):
     job = engine_jobs.job({"slow": "sleep"})
     batches = children.map(job, [(0, frame("quick")), (1, frame("slow")), (2, frame("slow"))], 0.1)
-    assert next(batches)[0].group == 0
+    assert next(filter(None, batches))[0].group == 0
     batches.close()
     assert set(answers(children, engine_jobs.job(), ["a", "b", "c"])) == {"a", "b", "c"}
 
@@ -115,7 +115,8 @@ children = Children(1, None)
 frame = pd.DataFrame({{"k0": ["a"], "t": [0], "y": [1.0]}})
 job = engine_jobs.job({deeds!r}, run=engine_jobs.{run})
 for batch in children.map(job, [(0, frame)], 0.1):
-    print(len(batch), "answer", flush=True)
+    if batch:
+        print(len(batch), "answer", flush=True)
 """
 
 

@@ -12,6 +12,7 @@ from many_models.engines.waves import (
     Pace,
     cost_of,
     cut_tasks,
+    oversize,
     partition_numbers,
     portions,
 )
@@ -95,3 +96,18 @@ def test_a_wave_is_handed_over_in_portions_that_lose_nothing(sizes):
     assert all(parts)
     for part in parts:
         assert sum(len(answer.payload) for answer in part[:-1]) < PORTION_BYTES
+
+
+@given(some.lists(some.integers(100, 10**6), max_size=80), some.integers(1, 9))
+def test_groups_that_go_alone_are_few_and_heavier_than_all_others(costs, cores):
+    alone, others = oversize(range(len(costs)), costs, cores)
+    assert sorted([*alone, *others]) == list(range(len(costs)))
+    assert len(alone) <= 6 * cores
+    assert max((costs[g] for g in others), default=0) < min((costs[g] for g in alone), default=10**7)
+
+
+def test_one_huge_series_goes_alone_and_equal_ones_do_not():
+    assert oversize([0, 1, 2], [500_100, *[200] * 5000], 2)[0] == [0]
+    assert oversize(range(5001), [500_100, *[200] * 5000], 64)[0] == [0]
+    assert oversize(range(40), [700] * 40, 8)[0] == []
+    assert oversize([], [], 2) == ([], [])

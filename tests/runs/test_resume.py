@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from many_models import resume, train
+from many_models import ForecastSpec, resume, train
 from many_models.cli.main import app
 from many_models.datasets import retail
 from many_models.errors import Cancelled, DataError, InputError, LookupFailed, SpecError
@@ -88,7 +88,6 @@ def killed_run(shop, run_dir, after, seconds=60.0):
 
 def half_run(shop, run_dir, batches=1):
     """A run that was killed when it had so many batches, made without a process: cancelled after them."""
-    from many_models import ForecastSpec
     from many_models.engines import local
 
     with pytest.MonkeyPatch.context() as patch:
@@ -169,6 +168,15 @@ def test_a_run_killed_before_its_first_batch_begins_anew(shop, half):
         for part in (half / folder).glob("part-*[1-9].parquet"):
             part.unlink()
     assert_same(resume(half).directory, shop / "whole")
+
+
+def test_a_run_cancelled_in_its_pilot_begins_anew(shop, tmp_path):
+    spec = ForecastSpec.from_yaml(shop / "spec.yaml").replace({"validation.pilot": 10})
+    run_dir = tmp_path / "run"
+    with pytest.raises(Cancelled, match="many-models resume"):
+        train(None, spec, run_dir=run_dir, progress=CancelAfter(run_dir, 0))
+    assert not (run_dir / "results").exists()
+    assert len(resume(run_dir).results()) == 12
 
 
 def test_a_changed_configuration_is_refused_by_name(half):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -10,7 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from many_models import open_run, train
+from many_models.automl.prior import shipped_prior
+from many_models.engines.local import LocalEngine
 from many_models.errors import DataError, StorageError
+from many_models.runs.train import open_source, train_task, usual_weight
 
 KEYS = ["store", "item"]
 
@@ -133,6 +138,22 @@ def test_a_spent_budget_accounts_for_the_rest(retail_frame, tmp_path, retail_spe
     run = train(retail_frame, retail_spec(**{"budget.seconds_total": 1e-6}), run_dir=tmp_path / "run")
     assert run.summary["series"] == len(run.results())
     assert run.results()["status"].isin(["TRAINED", "FALLBACK", "SKIPPED", "CANCELLED"]).all()
+
+
+def test_a_budget_is_divided_by_weight(retail_frame, retail_spec, tmp_path):
+    keys = retail_frame[KEYS].drop_duplicates().sort_values(KEYS, ignore_index=True)
+    frame = retail_frame.merge(keys.assign(worth=[9.0, 1.0, 0.0, np.nan, 1.0, 1.0]), on=KEYS)
+    spec = retail_spec(**{"data.static": ["worth"], "validation.weights": "worth"})
+    opened = open_source(LocalEngine(1), frame, spec, tmp_path, None, None)
+    with closing(opened.panel):
+        weight = usual_weight(opened, "worth")
+        task = train_task(opened, spec, shipped_prior(), None)
+    assert weight == pytest.approx(12.0 / 5.0)
+    task = replace(task, share=2.0, usual_weight=weight)
+    assert task.share_of(9.0) == pytest.approx(2.0 * 9.0 / 2.4)
+    assert task.share_of(0.0) == pytest.approx(0.2)
+    assert task.share_of(float("nan")) == 2.0
+    assert replace(task, usual_weight=None).share_of(9.0) == 2.0
 
 
 def test_a_used_directory_is_refused(retail_frame, tmp_path, retail_spec):
