@@ -285,9 +285,10 @@ def one_bad_group_costs_only_itself(bench):
 
 
 def each_group_has_the_time_of_its_own_size(bench):
-    table = pa.table({"shop": ["long"] * 80 + ["short"] * 2, "when": [*range(80), 0, 1], "sold": [1.0] * 82})
+    shops, stamps = ["long"] * 1000 + ["short"] * 2, [*range(1000), 0, 1]
+    table = pa.table({"shop": shops, "when": stamps, "sold": [1.0] * 1002})
     panel = bench.open(bench.frame(table))
-    nap = engine_jobs.job({"long": 3.0, "short": 60.0}, Allowance(least=1.0, each=50.0), engine_jobs.nap)
+    nap = engine_jobs.job({"long": 1.5, "short": 60.0}, Allowance(least=0.5, each=1.0), engine_jobs.nap)
     found = bench.answers(panel, nap)
     panel.close()
     return [[answer[name] for name in ("key", "by", "code")] for answer in found]
