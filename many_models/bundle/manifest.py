@@ -35,6 +35,8 @@ _SHARD_PATH = re.compile(r"(index|models|shared)/[0-9]{5}\.parquet")
 
 @dataclass(frozen=True)
 class Shard:
+    """One file of a bundle as the manifest tells of it: its size, its rows, its first and last digest."""
+
     path: str
     size: int
     rows: int
@@ -43,10 +45,12 @@ class Shard:
 
 
 def damaged(what: str) -> NoReturn:
+    """Raises DamagedError, saying what."""
     raise DamagedError(f"a bundle is damaged: {what}")
 
 
 def shard_entry(shard: Shard) -> dict[str, Any]:
+    """The shard as the manifest holds it, plain JSON values."""
     return {
         "path": shard.path,
         "bytes": shard.size,
@@ -57,6 +61,7 @@ def shard_entry(shard: Shard) -> dict[str, Any]:
 
 
 def canonical(document: Mapping[str, Any]) -> bytes:
+    """The bytes of a document that its checksum is of: sorted keys, no spaces, ASCII."""
     return json.dumps(document, sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
 
 
@@ -108,6 +113,13 @@ def _check_document(document: Mapping[str, Any]) -> None:
 
 
 def shards_of(document: Mapping[str, Any], kind: str) -> tuple[Shard, ...]:
+    """The shards of a kind (`index`, `models`, `shared`), whose rows add up to what the manifest counts.
+
+    Raises
+    ------
+    DamagedError
+        Where they do not, or an entry is not one that was written.
+    """
     entries, count = document.get(kind, []), document["counts"].get(_COUNTED[kind], 0)
     if not isinstance(entries, list) or not isinstance(count, int):
         damaged(f"{MANIFEST} lacks a part")
@@ -136,6 +148,7 @@ def _shard(entry: Any, kind: str) -> Shard:
 
 
 def sums_by_path(shards: tuple[Shard, ...], sums: bytes) -> dict[str, bytes]:
+    """The checksums of each shard's blocks, by its path; DamagedError where their number is another."""
     by_path: dict[str, bytes] = {}
     start = 0
     for shard in shards:
@@ -148,6 +161,7 @@ def sums_by_path(shards: tuple[Shard, ...], sums: bytes) -> dict[str, bytes]:
 
 
 def schema_of(document: Mapping[str, Any]) -> pa.Schema:
+    """The schema of the index; DamagedError where it cannot be read."""
     try:
         return pa.ipc.read_schema(pa.py_buffer(bytes.fromhex(document["schema"])))
     except (ValueError, pa.ArrowException, OSError) as error:

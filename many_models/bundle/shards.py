@@ -51,12 +51,14 @@ class StateCache:
         self._groups: OrderedDict[tuple[int, int], Group] = OrderedDict()
 
     def get(self, at: tuple[int, int]) -> Group | None:
+        """The row group, which is now the newest; None where it is not kept."""
         group = self._groups.get(at)
         if group is not None:
             self._groups.move_to_end(at)
         return group
 
     def put(self, at: tuple[int, int], group: Group) -> None:
+        """Keeps a row group, and drops the oldest that no longer fit."""
         self._groups[at] = group
         self._bytes += group.states.nbytes
         while self._bytes > self._max_bytes and len(self._groups) > 1:

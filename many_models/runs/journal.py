@@ -170,15 +170,12 @@ class Journal:
 
     def note_pools(self, batch: int, outcomes: pa.Table) -> None:
         """Writes what a batch of the stage `pool` said of its series, before its rows: `digest`, `pooled`."""
-        name = _pooled(batch)
-        hidden = self.folder / f".{name}-{uuid.uuid4().hex[:8]}"
-        try:
-            with pa.OSFile(str(hidden), "wb") as sink, pa.ipc.new_file(sink, outcomes.schema) as file:
-                file.write_table(outcomes)
-            os.replace(hidden, self.folder / name)
-        except OSError as trouble:
-            hidden.unlink(missing_ok=True)
-            raise _unwritten(self.path, self.folder / name, trouble) from trouble
+        with (
+            self._put(_pooled(batch)) as hidden,
+            pa.OSFile(str(hidden), "wb") as sink,
+            pa.ipc.new_file(sink, outcomes.schema) as file,
+        ):
+            file.write_table(outcomes)
 
     def pooled(self) -> dict[bytes, pa.Scalar]:
         """What the stage `pool` said of each series, by the digest of its key; stays on the disk."""
@@ -217,7 +214,21 @@ class Journal:
         """Removes what a kill left behind: hidden files, staged tables, files of batches that are not whole.
 
         Where nothing was trained yet, all but the beginning goes.
+
+        Raises
+        ------
+        StorageError
+            When it cannot be removed.
         """
+        try:
+            self._sweep()
+        except OSError as trouble:
+            raise StorageError(
+                f"{self.path}: what was left behind cannot be removed: {trouble.strerror or trouble}",
+                "make the folder writable and resume again",
+            ) from trouble
+
+    def _sweep(self) -> None:
         complete = self.complete()
         whole = {_part(number) for number in (0, *complete)}
         pooled = {_pooled(number) for number in complete}
@@ -271,18 +282,30 @@ class Journal:
     # -- files --
 
     def _write(self, name: str, document: Mapping[str, Any]) -> None:
-        hidden = self.folder / f".{name}-{uuid.uuid4().hex[:8]}"
-        hidden.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
-        os.replace(hidden, self.folder / name)
+        with self._put(name) as hidden:
+            hidden.write_text(json.dumps(document, ensure_ascii=False, indent=1), encoding="utf-8")
 
     def _write_table(self, name: str, table: pa.Table) -> None:
+        with self._put(name) as hidden:
+            pq.write_table(table, hidden, compression="zstd")
+
+    @contextmanager
+    def _put(self, name: str) -> Iterator[Path]:
+        """A hidden file to write, which then takes its name: it is there whole or not at all."""
         hidden = self.folder / f".{name}-{uuid.uuid4().hex[:8]}"
         try:
-            pq.write_table(table, hidden, compression="zstd")
+            yield hidden
             os.replace(hidden, self.folder / name)
         except OSError as trouble:
-            hidden.unlink(missing_ok=True)
-            raise _unwritten(self.path, self.folder / name, trouble) from trouble
+            with suppress(OSError):
+                hidden.unlink(missing_ok=True)
+            raise self._unwritten(self.folder / name, trouble) from trouble
+
+    def _unwritten(self, file: Path, trouble: OSError) -> StorageError:
+        said = f"{file}: cannot be written: {trouble.strerror or trouble}"
+        if not self.is_laid_out:  # nothing came of it yet that could be continued
+            return StorageError(said)
+        return StorageError(f"{said}; finished series are kept", f"many-models resume {self.path}")
 
     def _read(self, name: str) -> dict[str, Any]:
         file = self.folder / name
@@ -303,13 +326,6 @@ def _part(batch: int) -> str:
 
 def _pooled(batch: int) -> str:
     return f"pooled-{batch:06d}.arrow"
-
-
-def _unwritten(path: Path, file: Path, trouble: OSError) -> StorageError:
-    return StorageError(
-        f"{file}: cannot be written: {trouble.strerror or trouble}; finished series are kept",
-        f"many-models resume {path}",
-    )
 
 
 def _table(file: Path) -> pa.Table:
@@ -339,22 +355,8 @@ def sole_writer(path: Path) -> Iterator[None]:
         raise StorageError(
             f"{path}: cannot write the run directory: {trouble.strerror or trouble}"
         ) from trouble
-    for attempt in range(2):
-        try:
-            descriptor = os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-        except FileExistsError:
-            holder = _holder(lock)
-            if attempt or _lives(holder):
-                raise InputError(_held(path, lock, holder)) from None
-            lock.unlink(missing_ok=True)
-            continue
-        except OSError as trouble:
-            raise StorageError(
-                f"{path}: cannot write the run directory: {trouble.strerror or trouble}"
-            ) from trouble
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(mine, file)
-        break
+    with _one_at_a_time(path):
+        _take(path, lock, mine)
     try:
         yield
     finally:
@@ -362,6 +364,46 @@ def sole_writer(path: Path) -> Iterator[None]:
             lock.unlink(missing_ok=True)
             for folder in made:  # those that nothing was put into
                 folder.rmdir()
+
+
+def _take(path: Path, lock: Path, mine: Mapping[str, Any]) -> None:
+    """Puts our lock there, in place of one whose process is gone."""
+    for attempt in range(2):
+        try:
+            with lock.open("x", encoding="utf-8") as file:
+                json.dump(mine, file)
+            return
+        except FileExistsError:
+            holder = _holder(lock)
+            if attempt or _lives(holder):
+                raise InputError(_held(path, lock, holder)) from None
+            lock.unlink(missing_ok=True)
+        except OSError as trouble:
+            raise StorageError(
+                f"{path}: cannot write the run directory: {trouble.strerror or trouble}"
+            ) from trouble
+
+
+@contextmanager
+def _one_at_a_time(path: Path) -> Iterator[None]:
+    """Holds back others that look at the lock of this folder, as far as its file system can.
+
+    Between two that find the lock of a dead process, one would remove the lock that the other has just
+    put in its place; and a lock that is not yet filled would look like that of a dead one.
+    """
+    try:
+        import fcntl
+
+        folder = os.open(path, os.O_RDONLY)
+    except (ImportError, OSError):  # no such call on this system: the lock itself still holds off most
+        yield
+        return
+    try:
+        with suppress(OSError):
+            fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
 
 
 def _held(path: Path, lock: Path, holder: Mapping[str, Any]) -> Problem:

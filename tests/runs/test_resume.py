@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
@@ -19,9 +22,11 @@ import pytest
 from typer.testing import CliRunner
 
 from many_models import ForecastSpec, resume, train
+from many_models.automl.pilot import neutral
 from many_models.cli.main import app
 from many_models.datasets import retail
-from many_models.errors import Cancelled, DataError, InputError, LookupFailed, SpecError
+from many_models.errors import Cancelled, DataError, InputError, LookupFailed, SpecError, StorageError
+from many_models.runs.directory import RunDirectory
 from many_models.runs.journal import sole_writer
 
 FOLDERS = ("results", "forecasts", "totals", "backtest", "leaderboard", "findings", "lineage", "models")
@@ -235,6 +240,53 @@ def test_the_lock_of_a_process_that_is_gone_is_taken_over(tmp_path):
     with sole_writer(tmp_path):
         assert json.loads(lock.read_text())["pid"] == os.getpid()
     assert not lock.exists()
+
+
+def test_of_many_that_take_over_a_lock_at_once_one_has_it(tmp_path):
+    dead = json.dumps({"pid": 2**22 + 1, "host": socket.gethostname(), "born": "1"})
+    crowd = threading.Barrier(8)
+
+    def enter(_):
+        crowd.wait()
+        try:
+            with sole_writer(tmp_path):
+                crowd.wait()
+                return True
+        except InputError:
+            crowd.wait()
+            return False
+
+    for _ in range(20):
+        (tmp_path / ".many-models.lock").write_text(dead)
+        with ThreadPoolExecutor(8) as threads:
+            assert sum(threads.map(enter, range(8))) == 1
+
+
+def test_a_full_disk_is_said_and_the_run_goes_on_when_there_is_room(shop, tmp_path):
+    run_dir = tmp_path / "run"
+    spec = ForecastSpec.from_yaml(shop / "spec.yaml")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # what a batch needs, nothing else does
+    try:
+        with pytest.raises(StorageError, match=r"File too large; finished series are kept"):
+            train(None, spec, run_dir=run_dir, prior=neutral())  # it is small
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    results = resume(run_dir).results()
+    assert len(results) == 12
+    assert set(results["status"]) == {"TRAINED"}
+
+
+@pytest.mark.parametrize("instead", ["nothing", "a file"])
+def test_a_folder_that_vanishes_is_a_storage_error(half, instead):
+    journal = RunDirectory(half).journal
+    shutil.rmtree(journal.folder)
+    if instead == "a file":
+        journal.folder.write_text("")
+    with pytest.raises(StorageError, match=r"part-000009.*cannot be written"):
+        journal.note(9, {1: b"x" * 16}, 1.0)
+    with pytest.raises(StorageError, match=r"selection.*cannot be written"):
+        journal.note_selection({})
 
 
 def test_a_finished_run_has_nothing_to_do(shop):
