@@ -142,6 +142,7 @@ class Staging:
     def __init__(self, spark: Any, folder: Path) -> None:
         self._spark = spark
         self._folder = folder
+        self._made_parent = not folder.parent.exists()
 
     def put(self, name: str, rows: Any) -> Any:
         """These rows, written once."""
@@ -154,8 +155,11 @@ class Staging:
         shutil.rmtree(self._folder / name, ignore_errors=True)
 
     def close(self) -> None:
-        """Removes everything."""
+        """Removes everything, the folder around it too where it was not there before."""
         shutil.rmtree(self._folder, ignore_errors=True)
+        if self._made_parent:
+            with contextlib.suppress(OSError):  # another's staging is in it by now
+                self._folder.parent.rmdir()
 
 
 class SparkPanel:

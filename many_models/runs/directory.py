@@ -7,6 +7,7 @@ So `pandas.read_parquet(folder)` is right at any moment, also during the run.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import uuid
@@ -248,6 +249,17 @@ class RunDirectory:
         except ValueError as trouble:
             raise DamagedError(f"{file} is not what was written: {trouble}") from trouble
         return document
+
+
+def staging_of(run_dir: Path, setting: str | None) -> Path:
+    """Where a cluster keeps its copy of the table while a run lasts: in the run directory, or as it is set.
+
+    There the folder is called after the run directory, so that what a killed run left behind is found.
+    """
+    if setting is None:
+        return run_dir
+    name = hashlib.sha256(str(run_dir.absolute()).encode()).hexdigest()[:16]
+    return Path(setting) / f".many-models-{name}"
 
 
 def cancelled_message(path: Path) -> str:

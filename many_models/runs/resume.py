@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 from many_models.engines.table import engine_for
 from many_models.errors import DataError, Problem, SpecError
-from many_models.runs.directory import SPEC, SUMMARY, RunDirectory
+from many_models.runs.directory import SPEC, SUMMARY, RunDirectory, staging_of
 from many_models.runs.journal import JOURNAL, Beginning, changed_paths, sole_writer
 from many_models.runs.progress import Progress, silent
 from many_models.runs.run import Run
@@ -52,6 +53,8 @@ def resume(run_dir: str | Path, data: Any = None, *, progress: Progress | None =
         _refuse_changed_spec(spec, beginning, path)
         source = _source(beginning, data, path)
         directory.journal.sweep()
+        if spec.engine.staging is not None:
+            shutil.rmtree(staging_of(path, spec.engine.staging), ignore_errors=True)
         engine = engine_for(spec.engine, source)
         try:
             carry_on(engine, source, directory, beginning, progress or silent())

@@ -36,7 +36,7 @@ from many_models.panel.preparation import PrepareSettings
 from many_models.runs.availability import unavailable
 from many_models.runs.base_version import Base, open_base, refuse_other_panel
 from many_models.runs.clustering import sorted_series
-from many_models.runs.directory import RunDirectory, default_directory, refuse_used
+from many_models.runs.directory import RunDirectory, default_directory, refuse_used, staging_of
 from many_models.runs.events import event_findings, events_of
 from many_models.runs.fingerprints import cancelling_job, marking_job, training_job
 from many_models.runs.inheritance import based_on, inherited_tables, select
@@ -425,8 +425,7 @@ def open_source(
         With every problem of the table at once.
     """
     unavailable(spec)
-    staging = Path(spec.engine.staging) if spec.engine.staging else target
-    panel = engine.open(data, spec.data, staging, cutoff)
+    panel = engine.open(data, spec.data, staging_of(target, spec.engine.staging), cutoff)
     try:
         count = len(panel.groups)
         if limit is not None and limit < 1:

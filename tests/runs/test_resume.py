@@ -26,7 +26,7 @@ from many_models.automl.pilot import neutral
 from many_models.cli.main import app
 from many_models.datasets import retail
 from many_models.errors import Cancelled, DataError, InputError, LookupFailed, SpecError, StorageError
-from many_models.runs.directory import RunDirectory
+from many_models.runs.directory import RunDirectory, staging_of
 from many_models.runs.journal import sole_writer
 
 FOLDERS = ("results", "forecasts", "totals", "backtest", "leaderboard", "findings", "lineage", "models")
@@ -287,6 +287,17 @@ def test_a_folder_that_vanishes_is_a_storage_error(half, instead):
         journal.note(9, {1: b"x" * 16}, 1.0)
     with pytest.raises(StorageError, match=r"selection.*cannot be written"):
         journal.note_selection({})
+
+
+def test_what_a_killed_run_had_staged_elsewhere_is_removed(half, tmp_path):
+    place = tmp_path / "staging"
+    text = (half / "spec.yaml").read_text()
+    (half / "spec.yaml").write_text(text.replace("staging: null", f"staging: {place}"))
+    mine, other = staging_of(half, str(place)), staging_of(tmp_path / "other", str(place))
+    for folder in (mine, other):
+        (folder / "rows").mkdir(parents=True)
+    assert len(resume(half).results()) == 12
+    assert (mine.exists(), other.exists()) == (False, True)
 
 
 def test_a_finished_run_has_nothing_to_do(shop):
