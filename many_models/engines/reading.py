@@ -159,6 +159,11 @@ def last_stamp(cutoff: int | str, layout: Layout) -> int:
 
 def _of_frame(frame: pd.DataFrame, data: Any) -> Table:
     columns = list(frame.columns)
+    inside = [name for name in data_columns(data) if name in frame.index.names and name not in columns]
+    if inside:
+        raise DataError(
+            [Problem(name, "in the index", "a column", "hand over frame.reset_index()") for name in inside]
+        )
     return Table(frame[once(columns, data)].reset_index(drop=True), tuple(columns))
 
 
