@@ -573,7 +573,5 @@ def test_a_series_that_only_lacks_a_future_column_is_no_mistake(troubled):
 def test_keys_in_the_index_are_told_from_columns_that_are_missing(tmp_path):
     days = pd.date_range("2024-01-01", periods=10, freq="D")
     frame = pd.DataFrame({"key": "a", "day": days, "sold": 1.0}).set_index(["key", "day"])
-    with pytest.raises(
-        DataError, match=r"key: found in the index.*reset_index(.|\n)*day: found in"
-    ):
+    with pytest.raises(DataError, match=r"key: found in the index.*reset_index(.|\n)*day: found in"):
         train(frame, spec_of(), run_dir=tmp_path / "run")
