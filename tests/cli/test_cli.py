@@ -348,22 +348,26 @@ def test_a_registry_that_is_down_after_training_names_the_command_that_continues
     assert json.loads(Path("first/summary.json").read_text())["registered"]["name"] == "shops"
 
 
-def test_ctrl_c_ends_with_130_and_keeps_what_is_finished(here):
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_sigterm_end_with_130_and_keep_what_is_finished(here, sent):
     frame = pd.concat([shops(seed).assign(shop=lambda f, s=seed: f["shop"] + 100 * s) for seed in range(200)])
     frame.to_csv(here / "many.csv", index=False)
-    command = ("train", "shops.yaml", "--data", "many.csv", "--run-dir", "stopped")
+    stopped = f"stopped by {sent.name}"
+    command = ("train", "shops.yaml", "--data", "many.csv", "--run-dir", stopped)
     process = start(*command, cwd=here, start_new_session=True)
-    results = here / "stopped" / "results"
+    results = here / stopped / "results"
     deadline = time.monotonic() + 120
     while len(list(results.glob("part-*.parquet"))) < 2 and time.monotonic() < deadline:
         assert process.poll() is None
         time.sleep(0.05)
-    # a terminal sends it to the whole group, the children included
-    os.killpg(process.pid, signal.SIGINT)
+    if sent == signal.SIGINT:  # a terminal sends it to the whole group, the children included
+        os.killpg(process.pid, sent)
+    else:
+        process.send_signal(sent)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert "cancelled" in err
-    assert "stopped" in err
+    assert stopped in err
     assert "Traceback" not in err
     assert out == ""
     assert 0 < len(pd.read_parquet(results)) < 800
