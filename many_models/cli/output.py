@@ -141,6 +141,10 @@ def print_summary(summary: Mapping[str, Any]) -> None:
         line(f"held-out test of {summary['test']['series']} series")
         _print_errors(summary["test"]["errors"])
     line(f"{summary['seconds']:.1f} s on {summary['engine'].get('name', summary['engine'])}")
+    slow = summary.get("stragglers", {})  # a run of before they were told has none
+    if slow.get("count"):
+        named = ", ".join(f"{'/'.join(one['key'])} {one['seconds']:.0f} s" for one in slow["slowest"])
+        line(f"{slow['count']} far slower than the middle series ({slow['median_seconds']:.2g} s): {named}")
 
 
 def print_backtest(summary: Mapping[str, Any]) -> None:

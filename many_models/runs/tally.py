@@ -17,6 +17,12 @@ from many_models.metrics.totals import TOTALLED, Totals
 STATUSES = ("TRAINED", "FALLBACK", "TIMED_OUT", "FAILED", "SKIPPED", "CANCELLED")
 FAILED_STATUSES = ("TIMED_OUT", "FAILED")
 
+STRAGGLES = 10.0
+"""A straggler takes so many times as long as the middle series, and so many seconds at least."""
+
+MOST_STRAGGLERS = 5
+"""So many of them are named, the slowest first."""
+
 
 class Tally:
     """Outcomes, skill, bias and coverage of a run so far."""
@@ -32,6 +38,9 @@ class Tally:
         self._totals = Totals()
         self._weighted = weighted
         self._test = TestTally(keys, levels)
+        self._keys = list(keys)
+        self._seconds: list[float] = []
+        self._slowest: list[tuple[float, list[str]]] = []
 
     @property
     def series(self) -> int:
@@ -51,11 +60,32 @@ class Tally:
             self.skills.extend(s for s in table["skill"].to_pylist() if s is not None)
             told = {name: table[name].to_numpy() for name in (*TOTALLED, "scored", "volume", "weight")}
             self._totals.add(told, told["scored"], told["volume"], told["weight"] if self._weighted else None)
+            self._add_seconds(table)
         for table in tables.get("backtest", ()):
             self._add_backtest(table)
         for table in tables.get("test", ()):
             if table.num_rows:
                 self._test.add(table)
+
+    def _add_seconds(self, table: pa.Table) -> None:
+        seconds = np.nan_to_num(table["seconds"].to_numpy(), nan=0.0)
+        self._seconds.extend(seconds.tolist())
+        for place in np.argsort(-seconds, kind="stable")[:MOST_STRAGGLERS].tolist():
+            key = [str(table[name][place].as_py()) for name in self._keys]
+            self._slowest.append((float(seconds[place]), key))
+        self._slowest = sorted(self._slowest, key=lambda one: -one[0])[:MOST_STRAGGLERS]
+
+    def stragglers(self) -> dict[str, Any]:
+        """Series that took far longer than the middle one: how many, its seconds, and the slowest by key."""
+        seconds = np.array(self._seconds)
+        middle = float(np.median(seconds)) if seconds.size else 0.0
+        limit = max(STRAGGLES, STRAGGLES * middle)
+        named = [{"key": key, "seconds": _rounded(spent)} for spent, key in self._slowest if spent > limit]
+        return {
+            "count": int((seconds > limit).sum()),
+            "median_seconds": _rounded(middle),
+            "slowest": named,
+        }
 
     def _add_backtest(self, table: pa.Table) -> None:
         rows = table.filter(pc.and_(pc.equal(table["candidate"], "ensemble"), pc.is_valid(table["actual"])))
@@ -67,7 +97,7 @@ class Tally:
         self._judged += len(actual)
 
     def summary(self) -> dict[str, Any]:
-        """`outcomes`, `skill`, `errors`, `bias` and `coverage` of the run's summary."""
+        """`outcomes`, `skill`, `errors`, `bias`, `coverage`, `test` and `stragglers` of the run's summary."""
         skill = np.array(self.skills)
         return {
             "outcomes": {status: self.outcomes[status] for status in STATUSES if self.outcomes[status]},
@@ -83,6 +113,7 @@ class Tally:
                 "realised": _rounded(self._covered / self._judged) if self._judged else None,
             },
             "test": self._test.summary(),
+            "stragglers": self.stragglers(),
         }
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +16,7 @@ from many_models import open_run, train
 from many_models.automl.prior import shipped_prior
 from many_models.engines.local import LocalEngine
 from many_models.errors import DataError, StorageError
+from many_models.runs.tally import Tally
 from many_models.runs.train import open_source, train_task, usual_weight
 
 KEYS = ["store", "item"]
@@ -154,6 +156,18 @@ def test_a_budget_is_divided_by_weight(retail_frame, retail_spec, tmp_path):
     assert task.share_of(0.0) == pytest.approx(0.2)
     assert task.share_of(float("nan")) == 2.0
     assert replace(task, usual_weight=None).share_of(9.0) == 2.0
+
+
+def test_stragglers_are_counted_and_the_slowest_named(retail_run):
+    rows = pq.read_table(sorted((retail_run.directory / "results").glob("part-*[1-9].parquet"))[0])
+    tally = Tally(KEYS, (0.1, 0.9))
+    for factor in (1.0, 1.0, 100.0, 1.0):
+        seconds = np.where(np.arange(len(rows)) == 1, 2.0 * factor, 2.0)
+        place = rows.schema.get_field_index("seconds")
+        tally.add({"results": [rows.set_column(place, "seconds", pa.array(seconds))]})
+    found = tally.summary()["stragglers"]
+    key = [str(rows[name][1].as_py()) for name in KEYS]
+    assert found == {"count": 1, "median_seconds": 2.0, "slowest": [{"key": key, "seconds": 200.0}]}
 
 
 def test_a_used_directory_is_refused(retail_frame, tmp_path, retail_spec):
