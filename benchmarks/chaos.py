@@ -60,6 +60,11 @@ class Account:
     retried: int = 0
     different: list[str] = field(default_factory=list)
 
+    @property
+    def harm(self) -> int:
+        """What the faults did: series lost, series fitted again, folders that differ."""
+        return self.lost + self.refitted + len(self.different)
+
 
 def spec(folder: Path) -> ForecastSpec:
     """The configuration of the panel in `folder`."""
@@ -137,6 +142,7 @@ def _kill_a_worker(driver: int, draw: random.Random) -> bool:
 def suffered(folder: Path, number: int, faults: list[str], draw: random.Random, account: Account) -> None:
     """One run under faults, up to its end; the faults that struck are taken off the list."""
     run_dir, before = folder / f"run-{number}", dict[tuple[object, ...], float]()
+    injected, harm = sum(account.injected.values()), account.harm
     while faults and not (run_dir / "summary.json").is_file():
         struck = disturbed(folder, run_dir, faults[-1], draw)
         if struck:
@@ -152,6 +158,8 @@ def suffered(folder: Path, number: int, faults: list[str], draw: random.Random, 
         account.retried += int((results["status"] == "FAILED").sum())
         run = train(None, run.spec, run_dir=folder / f"again-{number}", only=["failed"], base=run_dir)
     _compare(run.directory, folder / "whole", account)
+    if account.harm == harm:  # the run is whole, and as if nothing had happened
+        account.survived += sum(account.injected.values()) - injected
 
 
 def _compare(run_dir: Path, whole: Path, account: Account) -> None:
@@ -184,7 +192,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         while faults:
             number += 1
             suffered(folder, number, faults, draw, account)
-            account.survived = sum(account.injected.values())
     injected = ", ".join(f"{count} {kind}s killed" for kind, count in account.injected.items())
     print(f"{series} series, {number} runs")
     print(f"faults injected  {sum(account.injected.values())} ({injected})")
@@ -193,7 +200,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print(f"series refitted  {account.refitted}")
     print(f"series retried   {account.retried} (FAILED with their worker, trained again by --only failed)")
     print(f"rows that differ from the undisturbed run: {', '.join(account.different) or 'none'}")
-    return 1 if account.lost or account.refitted or account.different else 0
+    return 1 if account.harm else 0
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ def test_a_killed_driver_and_a_killed_worker_lose_no_series_and_fit_none_again()
     told = run("chaos", "--faults", 2, "--stores", 1, "--seed", 3)
     assert told.returncode == 0, told.stdout + told.stderr
     assert "faults injected  2 (1 drivers killed, 1 workers killed)" in told.stdout
+    assert "survived         2" in told.stdout
     assert "series lost      0" in told.stdout
     assert "series refitted  0" in told.stdout
     assert "undisturbed run: none" in told.stdout
