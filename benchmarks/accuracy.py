@@ -221,7 +221,7 @@ def orange_juice(options: Options) -> Outcome:
     spec = ForecastSpec.from_yaml(harness.CONFIGS / "orange_juice.yaml")
     horizon = spec.forecast.horizon
     forecasts: dict[str, list[pd.DataFrame]] = {}
-    by_origin, runs = [], []
+    by_origin, tables, runs = [], {}, []
     for cutoff in scores.cutoffs(frame[time], horizon, options.origins, step=8):
         run = trained(frame, spec, options, cutoff)
         runs.append(run)
@@ -238,8 +238,9 @@ def orange_juice(options: Options) -> Outcome:
             kept = answer.assign(cutoff=cutoff)
             forecasts.setdefault(label, []).append(kept)
         first = {label: parts[-1] for label, parts in forecasts.items()}
-        wape = scores.wape_table(first, frame, keys, time, target)["wape"]
-        by_origin.append(f"{cutoff:%Y-%m-%d} {wape.iloc[0]:.3f}")
+        tables[cutoff] = scores.wape_table(first, frame, keys, time, target)
+        wape, error = tables[cutoff][["wape", "wape_se"]].iloc[0]
+        by_origin.append(f"{cutoff:%Y-%m-%d} {wape:.3f} ± {error:.3f}")
     together = {label: pd.concat(parts) for label, parts in forecasts.items()}
     table = scores.wape_table(together, frame, keys, time, target).reset_index()
     ours = next(iter(together.values()))
@@ -248,8 +249,10 @@ def orange_juice(options: Options) -> Outcome:
     value = float(table["wape"].iloc[0])
     low = float(table["in 80 % interval"].iloc[0])
     fallback = ours["reason"].value_counts().to_dict()
+    last = tables[max(tables)].iloc[0]
     remarks = [
         "WAPE by origin: " + ", ".join(by_origin),
+        f"the last {horizon} weeks alone: {last['wape']:.3f} ± {last['wape_se']:.3f}",
         coverage_by_lead(ours, frame, on, target),
         bias_text(ours, frame, on, target),
         f"reasons among {len(ours)} rows: {fallback or 'none'}",
@@ -438,7 +441,7 @@ def hourly_energy(options: Options, spec: ForecastSpec) -> Outcome:
     seen = frame.loc[frame[target].notna()].drop_duplicates(time)
     y = seen.set_index(time)[target].asfreq("h")
     values: dict[str, list[Floats]] = {}
-    ours, runs = [], []
+    ours, runs, unscored = [], [], 0
     for cutoff in scores.cutoffs(seen[time], horizon, options.origins, step=horizon):
         run = trained(frame, spec, options, cutoff)
         runs.append(run)
@@ -454,13 +457,17 @@ def hourly_energy(options: Options, spec: ForecastSpec) -> Outcome:
             "a day before": np.resize(history[-24:], horizon),
             "a week before": np.resize(history[-168:], horizon),
         }
+        # An hour that the data lack, ahead or in what seasonal naive repeats, is scored for none.
+        scored = np.isfinite([actual, *answers.values()]).all(axis=0)
+        unscored += int((~scored).sum())
         for label, forecast in answers.items():
-            values.setdefault(label, []).append(np.atleast_1d(mase(actual, forecast, scale)))
+            values.setdefault(label, []).append(np.atleast_1d(mase(actual[scored], forecast[scored], scale)))
     table = paired({k: np.stack(v) for k, v in values.items()}, "mase", lambda m: m[..., 0])
     table = table.rename(columns={"series": "origins"})
     together = pd.concat(ours)
     table = table.join(pd.DataFrame([inside(together, frame, [time], target)]))
     remarks = [
+        f"{unscored} hours not scored: the data lack them, ahead or in what seasonal naive repeats",
         coverage_by_lead(together, frame, [time], target),
         bias_text(together, frame, [time], target),
         "seconds per origin: " + ", ".join(f"{run.summary['seconds']:.0f}" for run in runs),

@@ -21,6 +21,7 @@ from many_models.features.rows import Rows
 from many_models.features.settings import FeatureSettings
 from many_models.panel.grid import Grid
 from many_models.panel.series import Floats, Series
+from many_models.spec.calendar_fields import PAID
 
 Days = npt.NDArray[np.int64]
 DAY_US = 86_400_000_000
@@ -35,7 +36,7 @@ PASSING = re.compile(
 
 
 class Place(NamedTuple):
-    """One calendar: a country, its state or region, and a category of holidays (None: public)."""
+    """One calendar: a country, its state or region, and a category of holidays (None: public, or `PAID`)."""
 
     country: str
     subdivision: str | None = None
@@ -74,7 +75,7 @@ def places_of(settings: FeatureSettings) -> tuple[Place, ...]:
         Place(country, part, None if category == "public" else category)
         for country, part in settings.holidays
         for category in wanted
-        if category == "public" or category in _categories(country)
+        if category in ("public", PAID) or category in _categories(country)
     )
 
 
@@ -102,7 +103,11 @@ def _calendar(place: Place, year: int) -> Any:
     try:
         # Without a language the package takes the machine's.
         return holidays.country_holidays(
-            country, subdiv=part, years=year, language="en_US", categories=category or "public"
+            country,
+            subdiv=part,
+            years=year,
+            language="en_US",
+            categories="public" if category in (None, PAID) else category,
         )
     except (NotImplementedError, ValueError) as error:
         raise LearnerError("HOLIDAYS_UNKNOWN", str(error)) from error
@@ -116,8 +121,9 @@ def _day_number(day: Any) -> int:
 def _named_in(place: Place, year: int) -> tuple[tuple[int, str], ...]:
     """The holidays of one year as (day since 1970, name), sorted."""
     found = _calendar(place, year)
+    days = [day for day in found if place.category != PAID or not found.is_weekend(day)]
     return tuple(
-        sorted({(_day_number(day), PASSING.sub("", name)) for day in found for name in found.get_list(day)})
+        sorted({(_day_number(day), PASSING.sub("", name)) for day in days for name in found.get_list(day)})
     )
 
 

@@ -34,3 +34,6 @@ CALENDAR_FIELDS: tuple[str, ...] = (
     "cyclic_second",
 )
 """Held equal to what the calendar family builds by a test, since the configuration may not import it."""
+
+PAID = "paid"
+"""Public holidays on what would be a working day otherwise: a category of ours, not of the package."""

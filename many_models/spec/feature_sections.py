@@ -30,7 +30,7 @@ from many_models.spec.allowed import (
     switch,
     text,
 )
-from many_models.spec.calendar_fields import CALENDAR_FIELDS
+from many_models.spec.calendar_fields import CALENDAR_FIELDS, PAID
 from many_models.spec.part import Part
 from many_models.spec.values import (
     AUTO,
@@ -80,19 +80,19 @@ def _nearest_place(value: str) -> str:
 
 @lru_cache(maxsize=1)
 def _holiday_categories() -> tuple[str, ...]:
-    """Every category of holidays that some country has."""
+    """Every category of holidays that some country has, and days off on working days."""
     import holidays
 
-    return tuple(
-        sorted({name for code in _countries() for name in getattr(holidays, code).supported_categories})
-    )
+    known = {name for code in _countries() for name in getattr(holidays, code).supported_categories}
+    return tuple(sorted({*known, PAID}))
 
 
 COUNTRY = text(
     "a two-letter country code (US), with a subdivision where wanted (DE-BY)", _place_exists, _nearest_place
 )
 CATEGORY = text(
-    "public, bank, school, government, half_day, optional … (a category of the holidays package)",
+    "public, paid, bank, school, government, half_day, optional … (paid: public holidays on what would be a "
+    "working day; the others are categories of the holidays package)",
     lambda name: name in _holiday_categories(),
     lambda name: did_you_mean(name, _holiday_categories()),
 )
@@ -185,7 +185,7 @@ def _categories_of_none(countries: Columns, values: Mapping[str, Any]) -> Iterat
         name
         for place in countries
         for name in getattr(holidays, place.partition("-")[0]).supported_categories
-    }
+    } | {PAID}
     for category in values.get("categories", ()):
         if category not in known:
             allowed = ", ".join(sorted(known))

@@ -190,6 +190,20 @@ def test_categories_have_columns_of_their_own_where_the_country_has_them(make_se
     assert found["holiday_US_government"].tolist() == [day in calendar for day in days]
 
 
+@pytest.mark.parametrize("country", ["US", "AE"])
+def test_paid_days_off_are_public_holidays_on_working_days(make_series, country):
+    series = make_series("D", 1500, "2020-01-01")
+    settings = FeatureSettings(holidays=((country, None),), holiday_categories=("public", "paid"))
+    found = table_of(series, Holidays.decide(series, Wishes("tree", settings=settings)))
+    calendar = holiday_package.country_holidays(country, years=range(2019, 2026))
+    days = series.grid.wall(series.ordinals).astype("datetime64[D]").tolist()
+    # The weekend of the Emirates is told by the package: Friday and Saturday until the end of 2021.
+    rest = [{5, 6} if country == "US" or day.year > 2021 else {4, 5} for day in days]
+    paid = [day in calendar and day.weekday() not in off for day, off in zip(days, rest, strict=True)]
+    assert found[f"holiday_{country}_paid"].tolist() == paid
+    assert 0 < sum(paid) < found[f"holiday_{country}"].sum()
+
+
 def test_a_country_without_holidays_has_a_stable_code(make_series):
     with pytest.raises(LearnerError) as caught:
         decided(make_series("D", 50), ("XX", None))
