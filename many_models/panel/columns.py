@@ -113,20 +113,24 @@ def static_columns(
 def covariate_notes(
     parts: list[tuple[Floats, tuple[Covariate, ...], tuple[Fill, ...]]], rows: int
 ) -> list[Finding]:
-    """What was filled in which covariate column [T, K] of a history that has so many rows."""
-    words, total = [], 0
+    """What was filled in the covariate columns [T, K] of a history of so many rows, and which are empty."""
+    words, total, empty = [], 0, []
     for values, columns, fills in parts:
         for j, (column, fill) in enumerate(zip(columns, fills, strict=True)):
             holes = int(np.isnan(values[:, j]).sum())
             if holes == len(values) and fill.method not in ("zero", "constant"):
-                continue  # nothing to fill from
-            if holes:
+                empty.append(column.name)  # nothing to fill from
+            elif holes:
                 total += holes
                 rule = "forward" if fill.method == "auto" else str(fill)
                 words.append(f"{column.name} {holes} ({rule})")
-    if not total:
-        return []
-    absent = len(parts[0][0]) - rows
-    rest = f"; {absent} periods have no row" if absent else ""
-    text = f"{total} missing covariate values in the history were filled: {', '.join(words)}{rest}"
-    return [finding("COVARIATE_FILLED", total, message=text)]
+    found = []
+    if empty:
+        text = f"no value in the whole history, so that nothing is learned from them: {', '.join(empty)}"
+        found.append(finding("COVARIATE_EMPTY", len(empty), message=text))
+    if total:
+        absent = len(parts[0][0]) - rows
+        rest = f"; {absent} periods have no row" if absent else ""
+        text = f"{total} missing covariate values in the history were filled: {', '.join(words)}{rest}"
+        found.append(finding("COVARIATE_FILLED", total, message=text))
+    return found

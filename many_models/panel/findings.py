@@ -256,6 +256,13 @@ CODES: dict[str, Code] = {
         "{count} missing covariate values in the history were filled",
         "choose how with preparation.impute",
     ),
+    "COVARIATE_EMPTY": Code(
+        "warning",
+        "alerted",
+        "{count} covariates have no value in the whole history: nothing could be learned from them",
+        "check whether the column was joined on this series' key; else take it out, or say with "
+        "preparation.impute what stands for nothing",
+    ),
     "COVARIATE_NOT_FINITE": Code(
         "warning", "done", "{count} infinite covariate values were read as missing", "correct these values"
     ),

@@ -126,7 +126,7 @@ GUARDRAILS: tuple[Guardrail, ...] = (
     Guardrail(
         "COVARIATE_VALUES",
         "covariate values that are missing or not finite; static ones that vary",
-        ("COVARIATE_FILLED", "COVARIATE_NOT_FINITE", "STATIC_VARIES"),
+        ("COVARIATE_FILLED", "COVARIATE_EMPTY", "COVARIATE_NOT_FINITE", "STATIC_VARIES"),
         "columns",
     ),
     Guardrail(

@@ -26,7 +26,7 @@ from many_models.panel.findings import Finding, finding
 from many_models.panel.folds import cutoffs, least_training
 from many_models.panel.future_rows import FutureRows, future_rows
 from many_models.panel.grid import Grid
-from many_models.panel.imputation import Fill
+from many_models.panel.imputation import AUTO, Fill
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.mutations import Journal
@@ -163,9 +163,12 @@ def _placed(
     notes += cardinality_notes((*known, *past), length)
     known_fills = tuple(settings.fill(column.name) for column in known)
     past_fills = tuple(settings.fill(column.name) for column in past)
-    notes += covariate_notes(
-        [(known_x[:length], known, known_fills), (past_x, past, past_fills)], len(np.unique(place[inside]))
-    )
+    covariates = [
+        (known_x[:length], known, known_fills),
+        (past_x, past, past_fills),
+        (static_x[np.newaxis], static, (AUTO,) * len(static)),
+    ]
+    notes += covariate_notes(covariates, len(np.unique(place[inside])))
     if settings.was_missing:
         known_x, known, known_fills = with_flags(known_x, known, known_fills)
         past_x, past, past_fills = with_flags(past_x, past, past_fills)

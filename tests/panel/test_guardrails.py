@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -72,6 +74,22 @@ def test_every_code_of_a_guardrail_has_one_guardrail_and_a_meaning():
     assert len(set(names)) == len(names)
     assert not set(names) & set(CODES)
     assert set(GUARDRAIL_OF) == set(codes) | set(names)
+
+
+def test_a_covariate_without_any_value_is_named_and_the_others_are_not():
+    where = layout(("price", "number"), ("town", "category"))
+    town = np.where(np.arange(WEEKS) % 3 > 0, "north", "south")
+    some = np.r_[np.nan, np.linspace(1, 2, WEEKS - 1)]
+    found = look(lively(), where, {"x0": np.full(WEEKS, np.nan), "x1": town})
+    assert found["COVARIATE_EMPTY"].state == "alerted"
+    assert found["COVARIATE_EMPTY"].count == 1
+    assert found["COVARIATE_EMPTY"].message.endswith(": price")
+    both = look(lively(), where, {"x0": some, "x1": np.full(WEEKS, None, dtype=object)})
+    assert both["COVARIATE_EMPTY"].message.endswith(": town")
+    assert both["COVARIATE_FILLED"].count == 1
+    assert "COVARIATE_EMPTY" not in look(lively(), where, {"x0": some, "x1": town})
+    size = replace(where, covariates=(CovariateColumn("size", "static", "number"),))
+    assert look(lively(), size, {"x0": np.full(WEEKS, np.nan)})["COVARIATE_EMPTY"].message.endswith(": size")
 
 
 def test_a_clean_series_passes_everywhere_and_each_row_counts_what_was_looked_at():
