@@ -13,6 +13,7 @@ import harness  # isort: skip  (one thread for BLAS, before NumPy is loaded)
 
 import contextlib
 import multiprocessing
+import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -55,7 +56,8 @@ def copied(run: Path, count: int, folder: Path) -> None:
     stamps = pd.date_range(last, periods=HORIZON + 1, freq="D")[1:]
     items = table["item"].to_numpy(zero_copy_only=False)
     future = pd.DataFrame({"item": np.repeat(items, HORIZON), "day": np.tile(stamps, count)})
-    future.to_parquet(folder / "future.parquet", index=False)
+    # Spark reads no stamps in nanoseconds
+    future.to_parquet(folder / "future.parquet", index=False, coerce_timestamps="us")
 
 
 def scored(engine: str, folder: Path, told: Any) -> None:
@@ -101,6 +103,8 @@ def main(argv: Sequence[str] | None = None) -> None:
                 child = context.Process(target=scored, args=(engine, folder / str(count), told))
                 child.start()
                 child.join()
+                if child.exitcode:
+                    sys.exit(f"forecasting {count} models with {engine} failed")
                 found = told.get(timeout=5)
                 each = {"ms per model": 1000 * found["seconds"] / count}
                 rows.append({"models": count, "engine": engine, **found, **each})

@@ -15,7 +15,7 @@ from many_models.errors import Problem
 if TYPE_CHECKING:
     import pandas as pd
 
-    from many_models.registry.store import Version
+    from many_models.registry.records import Version
     from many_models.runs.check import CheckReport
     from many_models.runs.estimate import Estimate
 

@@ -18,7 +18,8 @@ import pyarrow.parquet as pq
 
 from many_models.bundle.store import StoredModel, write_bundle
 from many_models.errors import InputError, LookupFailed, Problem
-from many_models.registry.store import Flavor, Record, Registry, Version
+from many_models.registry.records import Flavor, Record, Version
+from many_models.registry.store import Registry
 from many_models.runs.base_version import (
     KEPT_FOLDERS,
     Base,

@@ -13,7 +13,8 @@ import numpy as np
 from many_models.errors import InputError, OutsideError, Problem
 from many_models.panel.layout import Layout
 from many_models.registry.location import default_tracking_uri
-from many_models.registry.store import Column, ColumnType, Flavor, Record, Registry, Version
+from many_models.registry.records import Column, ColumnType, Flavor, Record, Version
+from many_models.registry.store import Registry
 from many_models.runs.base_version import kept_rows
 from many_models.runs.bundling import bundle_of_run
 from many_models.runs.directory import RUNS, RunDirectory

@@ -18,7 +18,7 @@ from many_models.spec import ForecastSpec
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from many_models.registry.store import Version
+    from many_models.registry.records import Version
     from many_models.runs.models import ModelSet
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from many_models.bundle.store import Bundle, write_bundle
 from many_models.errors import OutsideError
 from many_models.panel.keys import SeriesKey
-from many_models.registry.store import Part, Registry, Version
+from many_models.registry.records import Part, Version
+from many_models.registry.store import Registry
 from many_models.runs.bundling import stored_models
 
 LOG = logging.getLogger("many_models.promotion")
