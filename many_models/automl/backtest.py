@@ -61,10 +61,11 @@ class BacktestTask:
 
     @cached_property
     def replayed(self) -> tuple[TrainTask, ...]:
-        """What a run would be trained with at each origin."""
-        if self.train.spec.forecast.origin != "panel":
-            return (self.train,) * len(self.origins)
-        return tuple(replace(self.train, panel_end=cutoff) for cutoff in self.origins)
+        """What a run would be trained with at each origin; every origin is a test, none hides another."""
+        train = replace(self.train, spec=self.train.spec.replace({"validation.test": 0}))
+        if train.spec.forecast.origin != "panel":
+            return (train,) * len(self.origins)
+        return tuple(replace(train, panel_end=cutoff) for cutoff in self.origins)
 
     @cached_property
     def schemas(self) -> dict[str, pa.Schema]:

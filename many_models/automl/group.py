@@ -251,12 +251,13 @@ def _held_out(
         if hidden:
             findings.append(finding("TEST_LEFT_OUT", hidden))
         return _trained(prepared, key, task, at, deadline, pooled)
-    trained, context = _trained(before, key, task, earlier, deadline)
+    then = tuple(one.as_tested() for one in pooled)
+    trained, context = _trained(before, key, task, earlier, deadline, then)
     for part in tested(frame, key, task, prepared, before, trained.model, context):
         _add_test(rows, key, task, prepared, before, context, part)
     context, bounds = fit_context(prepared, key, task), bounds_of(prepared, task.spec)
     plan, prior = plan_of(prepared, task.spec), prior_of(prepared, task)
-    return refitted(trained, prepared, prepared.length, context, plan, prior, bounds), context
+    return refitted(trained, prepared, prepared.length, context, plan, prior, bounds, pooled), context
 
 
 def _thinned(model: SeriesModel) -> list[Finding]:

@@ -16,7 +16,7 @@ from many_models.automl.task import TrainTask
 from many_models.learners.base import FitContext
 from many_models.panel.keys import SeriesKey
 from many_models.panel.preparation import Prepared, PrepareSettings, prepare
-from many_models.panel.series import Floats
+from many_models.panel.series import Bools, Floats, Future
 
 Ints = npt.NDArray[np.int64]
 
@@ -45,6 +45,25 @@ def actual_at(whole: Prepared, ordinals: Ints) -> Floats:
 def before_test(frame: pd.DataFrame, key: SeriesKey, task: TrainTask, whole: Prepared) -> Prepared | None:
     """The series as it was before its last `validation.test` steps; None where nothing was there yet."""
     return _as_of(frame, key, task, whole, whole.end - task.spec.validation.test)
+
+
+def test_cutoffs(
+    frame: pd.DataFrame, key: SeriesKey, task: TrainTask, whole: Prepared, before: Prepared
+) -> Iterator[tuple[int, Prepared]]:
+    """The ordinals from which hidden steps are forecast, a horizon apart, and the series as known then."""
+    first = whole.end - task.spec.validation.test
+    for end in range(first, whole.end - task.spec.forecast.gap, task.spec.forecast.horizon):
+        known = before if end == first else _as_of(frame, key, task, whole, end)
+        if known is None:
+            return
+        yield end, known
+
+
+def hidden_future(task: TrainTask, whole: Prepared, end: int, known: Prepared) -> tuple[Future, Bools]:
+    """The stamps of a horizon after `end`, as far as they are hidden, and which of them are closed."""
+    horizon, gap = task.spec.forecast.horizon, task.spec.forecast.gap
+    places, steps = end - known.start + 1, min(horizon, whole.end - gap - end)
+    return known.future(places, steps, gap), known.closed_ahead(places, steps, gap)
 
 
 def _as_of(
@@ -87,17 +106,10 @@ def tested(
     context: FitContext,
 ) -> Iterator[Tested]:
     """Forecasts of the hidden steps, one horizon after the other; the state moves, parameters stay."""
-    horizon, gap = task.spec.forecast.horizon, task.spec.forecast.gap
-    first, known = whole.end - task.spec.validation.test, before
-    for end in range(first, whole.end - gap, horizon):
-        if end > first:
-            newer = _as_of(frame, key, task, whole, end)
-            if newer is None:
-                return
-            known, model = newer, moved(model, newer)[0]
-        places = end - known.start + 1
-        steps = min(horizon, whole.end - gap - end)
-        future, closed = known.future(places, steps, gap), known.closed_ahead(places, steps, gap)
+    for end, known in test_cutoffs(frame, key, task, whole, before):
+        if known is not before:
+            model = moved(model, known)[0]
+        future, closed = hidden_future(task, whole, end, known)
         naive = fit_fallback(known.train(known.length), context).predict(future.without_known())
         answer = model.forecast(future, closed)
         yield Tested(end, future.ordinals, actual_at(whole, future.ordinals), naive.median, answer)

@@ -9,7 +9,7 @@ import numpy as np
 from many_models.automl.model import SeriesModel
 from many_models.panel.extension import Fills, extended
 from many_models.panel.preparation import Prepared
-from many_models.panel.series import UNSEEN, Covariate, Floats
+from many_models.panel.series import UNSEEN, Covariate, Floats, Series
 
 
 def moved(model: SeriesModel, newer: Prepared) -> tuple[SeriesModel, int]:
@@ -18,16 +18,21 @@ def moved(model: SeriesModel, newer: Prepared) -> tuple[SeriesModel, int]:
     `newer` stands on the grid of the model; its holes are filled as it says, as in a training.
     """
     stored = model.history
+    history, revised = moved_history(stored, newer)
+    return (model if history is stored else model.updated(history)), revised
+
+
+def moved_history(stored: Series, newer: Prepared) -> tuple[Series, int]:
+    """The history that a model stores with newer values put in, and how many that it knew were revised."""
     if newer.n_obs == 0:
-        return model, 0
+        return stored, 0
     length = newer.length
     known = recoded(newer.known_x[:length], newer.known, stored.known)
     past = recoded(newer.past_x, newer.past, stored.past)
     # as a fit would see it: outliers are capped where that is configured
     y = np.where(newer.observed, newer.fitted(length), np.nan)
     fills = Fills(newer.fill, newer.known_fills, newer.past_fills)
-    history, revised = extended(stored, newer.start, y, known, past, fills)
-    return (model if history is stored else model.updated(history)), revised
+    return extended(stored, newer.start, y, known, past, fills)
 
 
 def recoded(values: Floats, there: Sequence[Covariate], wanted: Sequence[Covariate]) -> Floats:

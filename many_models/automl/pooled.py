@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 
@@ -33,6 +33,9 @@ class PooledTrial:
         Of its last failure, or None.
     final
         The model that was fitted on everything, as it serves this series; None where that failed.
+    test
+        The model that was fitted without the hidden end of each series, as it is tested on this one;
+        None where nothing is hidden, or that failed.
     """
 
     candidate: Candidate
@@ -43,6 +46,11 @@ class PooledTrial:
     predict_seconds: float
     error_code: str | None
     final: GivenModel | None
+    test: GivenModel | None = None
+
+    def as_tested(self) -> PooledTrial:
+        """The same as it was before the test, whose model serves there."""
+        return replace(self, final=self.test, test=None)
 
     def trial(self, folds: Folds) -> Trial:
         """The same as a trial of the series' own search: the fallback stands in where it failed."""
@@ -99,7 +107,7 @@ class Pooled:
 
 
 def _trial_state(trial: PooledTrial) -> State:
-    candidate, final = trial.candidate, trial.final
+    candidate = trial.candidate
     return {
         "name": candidate.name,
         "learner": candidate.learner,
@@ -111,22 +119,29 @@ def _trial_state(trial: PooledTrial) -> State:
         "failed": trial.failed,
         "seconds": [trial.fit_seconds, trial.predict_seconds],
         "error_code": trial.error_code,
-        "final": None
-        if final is None
-        else {
-            "shared": final.shared,
-            "parameters": dict(final.parameters),
-            "tail": final.tail,
-            "own": final.own,
-            "ordinals": final.ordinals,
-            "mean": final.mean,
-            "median": final.median,
-        },
+        "final": _given_state(trial.final),
+        "test": _given_state(trial.test),
+    }
+
+
+def _given_state(given: GivenModel | None) -> State | None:
+    if given is None:
+        return None
+    return {
+        "shared": given.shared,
+        "parameters": dict(given.parameters),
+        "tail": given.tail,
+        "own": given.own,
+        "ordinals": given.ordinals,
+        "mean": given.mean,
+        "median": given.median,
+        "moving": given.moving,
     }
 
 
 def _trial(state: State) -> PooledTrial:
-    final, (fitting, predicting) = state["final"], state["seconds"]
+    final, test = (None if (one := state[name]) is None else GivenModel(**one) for name in ("final", "test"))
+    fitting, predicting = state["seconds"]
     return PooledTrial(
         Candidate(state["name"], state["learner"], state["parameters"], bool(state["uses_known"])),
         state["mean"],
@@ -135,5 +150,6 @@ def _trial(state: State) -> PooledTrial:
         float(fitting),
         float(predicting),
         state["error_code"],
-        None if final is None else GivenModel(**final),
+        final,
+        test,
     )

@@ -22,14 +22,16 @@ import pyarrow as pa
 from many_models.automl.candidates import pooled_candidates
 from many_models.automl.evaluation import Folds, believable, check_forecast, edge, make_folds
 from many_models.automl.group import series_of, soft_seconds
+from many_models.automl.held_out import before_test, hidden_future, test_cutoffs
 from many_models.automl.model import with_last_context
+from many_models.automl.moving import moved_history
 from many_models.automl.pooled import Pooled, PooledTrial
 from many_models.automl.settings import fit_context, fold_cutoffs, is_short, plan_of
 from many_models.automl.shared import POOLED_KIND, POOLED_VERSION, GivenModel, pack_pooled
 from many_models.automl.task import TrainTask
 from many_models.automl.training import SHORTEST
 from many_models.errors import DamagedError, LearnerError
-from many_models.learners.base import Candidate, Deadline, FitContext
+from many_models.learners.base import Candidate, Deadline, FitContext, State
 from many_models.learners.pooled import Asked, GroupSeries, PooledModel
 from many_models.learners.table import pooled_learner
 from many_models.panel.clusters import series_features
@@ -38,7 +40,7 @@ from many_models.panel.guardrails import mixed_scale
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
 from many_models.panel.preparation import Prepared, prepare
-from many_models.panel.series import Forecast, Future, Series
+from many_models.panel.series import Floats, Forecast, Future, Series
 
 MOST_BYTES = 1_500_000_000
 """What the columns of one pooled fit may weigh, as predicted from rows and columns before it. A group
@@ -75,7 +77,7 @@ def pool_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
         try:
             prepared = prepare(part, key, task.layout, task.prepare_settings)
             grouped.update(_grouped(prepared, key, task.layout))
-            found = _member(prepared, key, task)
+            found = _member(part, prepared, key, task)
         except Exception as trouble:
             # The edge of one series: the others are pooled without it, and its training says why it failed.
             found = f"it cannot be prepared: {type(trouble).__name__}"
@@ -85,6 +87,8 @@ def pool_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
             )
         else:
             members.append(found)
+    if not any(member.hidden for member in members):
+        members = [member.whole or member for member in members]
     members, strangers = _of_one_frequency(members)
     for one, why in strangers:
         outcomes[one.key] = Pooled(findings=(*together, finding("NOT_POOLED", message=f"not pooled: {why}")))
@@ -143,7 +147,16 @@ def read_pool(payload: bytes) -> tuple[pa.Table, pa.Table]:
 
 @dataclass(frozen=True)
 class _Member:
-    """One series of the group, prepared, with its folds; a `short` one has none, and teaches nothing."""
+    """One series of the group, prepared, with its folds; a `short` one has none, and teaches nothing.
+
+    Attributes
+    ----------
+    whole
+        Where the last steps are hidden: the series with them. What is chosen comes of the series without.
+    hidden
+        Those steps, as they are asked for in the test; none where the series is too short for a test. It is
+        compared on all that it has then, and teaches only what is fitted on everything.
+    """
 
     key: SeriesKey
     name: str
@@ -153,6 +166,13 @@ class _Member:
     series: Series
     limits: tuple[float, float]
     short: bool = False
+    whole: _Member | None = None
+    hidden: tuple[_Hidden, ...] = ()
+
+    @property
+    def teaches(self) -> bool:
+        """Whether a model that must not know what is hidden may learn from it."""
+        return not self.short and (self.whole is None or bool(self.hidden))
 
     @property
     def future(self) -> Future:
@@ -166,8 +186,22 @@ class _Member:
         return len(self.series) * (OWN_COLUMNS + COLUMNS_EACH * covariates) * 8 * COPIES
 
 
-_Point: TypeAlias = tuple[_Member, Series, Future, tuple[float, float]]
-"""A series as it was at a cutoff: its past, the stamps that are asked for, and what is believable."""
+_Hidden: TypeAlias = tuple[Series, Future]
+"""The past of a series at a cutoff of the test, and the stamps after it."""
+
+
+@dataclass(frozen=True)
+class _Point:
+    """A series as it was at a cutoff: its past, the stamps that are asked for, and what is believable.
+
+    `met` is its past where the model was fitted, from which comes what is the series' own.
+    """
+
+    member: _Member
+    past: Series
+    ahead: Future
+    limits: tuple[float, float]
+    met: Series
 
 
 def _grouped(prepared: Prepared, key: SeriesKey, layout: Layout) -> dict[SeriesKey, Finding]:
@@ -181,8 +215,34 @@ def _grouped(prepared: Prepared, key: SeriesKey, layout: Layout) -> dict[SeriesK
     return {key: finding("GROUPED", place, message=text)}
 
 
-def _member(prepared: Prepared, key: SeriesKey, task: TrainTask) -> _Member | str:
-    """The series as a member of its group, or why it is none."""
+def _member(frame: pd.DataFrame, prepared: Prepared, key: SeriesKey, task: TrainTask) -> _Member | str:
+    """The series as a member of its group, without its test where there is one, or why it is none."""
+    whole = _as_member(prepared, key, task)
+    if isinstance(whole, str) or not task.spec.validation.test:
+        return whole
+    before = before_test(frame, key, task, prepared)
+    if before is None or is_short(before, fold_cutoffs(before, task.spec), task.spec):
+        return replace(whole, whole=whole)
+    early = _as_member(before, key, task)
+    if isinstance(early, str):
+        return early
+    return replace(
+        early, whole=whole, hidden=tuple(_hidden(frame, early.series, key, task, prepared, before))
+    )
+
+
+def _hidden(
+    frame: pd.DataFrame, past: Series, key: SeriesKey, task: TrainTask, whole: Prepared, before: Prepared
+) -> Iterator[_Hidden]:
+    """The hidden steps, a horizon at a time, each after the past as a stored model would know it."""
+    for end, known in test_cutoffs(frame, key, task, whole, before):
+        if known is not before:
+            past, _ = moved_history(past, known)
+        yield past, hidden_future(task, whole, end, known)[0]
+
+
+def _as_member(prepared: Prepared, key: SeriesKey, task: TrainTask) -> _Member | str:
+    """A prepared series as a member of its group, or why it is none."""
     if prepared.n_obs == 0:
         return "it has no value"
     at = fold_cutoffs(prepared, task.spec)
@@ -247,7 +307,7 @@ def _pooled(
             f"all would weigh {size:.1f} GiB, the limit is {MOST_BYTES / 2**30:.1f}"
         )
         together = (*together, finding("GROUP_SAMPLED", len(learning), message=text))
-    group = [GroupSeries(m.name, m.series, m.context) for m in learning]
+    group = [GroupSeries(m.name, m.series, m.context) for m in learning if m.teaches]
     trials: dict[SeriesKey, list[PooledTrial]] = {m.key: [] for m in members}
     for candidate in pooled_candidates(group, plan.learners, plan.learners_named) if group else ():
         fits = _Fits(candidate, frozenset(m.name for m in learning), seed, deadline)
@@ -277,9 +337,9 @@ class _Fits:
         if self.deadline.passed:
             raise LearnerError("DEADLINE", "no time was left for this fit")
         group = [
-            GroupSeries(member.name, self._past(past), member.context)
-            for member, past, _, _ in points
-            if member.name in self.learning
+            GroupSeries(point.member.name, self._past(point.past), point.member.context)
+            for point in points
+            if point.member.name in self.learning and point.member.teaches
         ]
         if not group:
             raise LearnerError("TOO_SHORT", "no series that takes part has this fold")
@@ -305,10 +365,10 @@ class _Fits:
                     answers += self._asked(model, [point])
                 except LearnerError as trouble:
                     answers.append(trouble)
-        for i, ((_, _, _, limits), answer) in enumerate(zip(points, answers, strict=True)):
+        for i, (point, answer) in enumerate(zip(points, answers, strict=True)):
             if isinstance(answer, Forecast):
                 try:
-                    check_forecast(answer, limits)
+                    check_forecast(answer, point.limits)
                 except LearnerError as trouble:
                     answers[i] = trouble
         return answers, time.perf_counter() - began
@@ -318,13 +378,17 @@ class _Fits:
             return model.predict(
                 [
                     Asked(
-                        self._past(past),
-                        model.own(member.name, self._past(past)),
-                        ahead if self.candidate.uses_known else ahead.without_known(),
+                        self._past(point.past),
+                        self.own(model, point),
+                        point.ahead if self.candidate.uses_known else point.ahead.without_known(),
                     )
-                    for member, past, ahead, _ in points
+                    for point in points
                 ]
             )
+
+    def own(self, model: PooledModel, point: _Point) -> State:
+        """What is the series' own in the model."""
+        return model.own(point.member.name, self._past(point.met))
 
     def _past(self, past: Series) -> Series:
         return past if self.candidate.uses_known else past.without_known()
@@ -346,18 +410,19 @@ def _tried(
         try:
             model, fit_seconds = fits.fit(points)
         except LearnerError as trouble:
-            code.update((member.name, trouble.code) for member, *_ in points)
+            code.update((point.member.name, trouble.code) for point in points)
             continue
         answers, predict_seconds = fits.predict(model, points)
-        for (member, *_), answer in zip(points, answers, strict=True):
-            name = member.name
+        for point, answer in zip(points, answers, strict=True):
+            name = point.member.name
             fitting[name] += fit_seconds / len(points)
             predicting[name] += predict_seconds / len(points)
             if isinstance(answer, LearnerError):
                 code[name] = answer.code
             else:
                 mean[name][-back], median[name][-back] = answer.mean, answer.median
-    finals = _finals(fits, members, models)
+    tests = _tests(fits, members)
+    finals = _finals(fits, [member.whole or member for member in members], models)
     for member in members:
         name = member.name
         yield (
@@ -371,6 +436,7 @@ def _tried(
                 predicting[name],
                 code[name],
                 finals.get(name),
+                tests.get(name),
             ),
         )
 
@@ -378,36 +444,63 @@ def _tried(
 def _at_fold(member: _Member, back: int) -> _Point:
     """A member at its fold so many from its own end."""
     folds = member.folds
-    return member, folds.train[-back], folds.future[-back], folds.limits[-back]
+    past = folds.train[-back]
+    return _Point(member, past, folds.future[-back], folds.limits[-back], past)
+
+
+def _tests(fits: _Fits, members: list[_Member]) -> dict[str, GivenModel]:
+    """The candidate fitted without what is hidden, as it is tested on each member; those that have no test
+    are left out."""
+    tested = [member for member in members if member.hidden]
+    if not tested:
+        return {}
+    points = [_Point(m, past, ahead, m.limits, m.series) for m in tested for past, ahead in m.hidden]
+    try:
+        model, _ = fits.fit([_Point(m, m.series, m.future, m.limits, m.series) for m in tested])
+    except LearnerError:
+        return {}
+    return _given(fits, model, "test", points)
 
 
 def _finals(fits: _Fits, members: list[_Member], models: dict[str, bytes]) -> dict[str, GivenModel]:
     """The candidate fitted on everything, as it serves each member; those it cannot serve are left out."""
-    futures = {m.name: m.future for m in members}
-    whole: list[_Point] = []
-    for member in members:
-        # what a stored model does with the same stamps
-        future, _ = with_last_context(futures[member.name], member.series)
-        there = np.isfinite(future.known_x).all(axis=1)
-        if fits.candidate.uses_known and not there.all():
-            future = Future(future.grid, future.ordinals[there], future.known_x[there])
-        whole.append((member, member.series, future, member.limits))
+    points = [_Point(m, m.series, m.future, m.limits, m.series) for m in members]
     try:
-        model, _ = fits.fit(whole)
-        answers, _ = fits.predict(model, whole)
+        model, _ = fits.fit(points)
         name, packed = pack_pooled(fits.candidate.learner, model)
     except (LearnerError, ValueError):
         return {}  # too large to be read again, or not to be fitted
-    found: dict[str, GivenModel] = {}
-    for (member, past, future, _), answer in zip(whole, answers, strict=True):
-        if isinstance(answer, LearnerError):
-            continue
-        ordinals = futures[member.name].ordinals
-        mean, median = np.full(len(ordinals), np.nan), np.full(len(ordinals), np.nan)
-        there = np.isin(ordinals, future.ordinals)
-        mean[there], median[there] = answer.mean, answer.median
-        own = model.own(member.name, fits._past(past))
-        found[member.name] = GivenModel(name, model.parameters, model.tail, own, ordinals, mean, median)
+    found = _given(fits, model, name, points)
     if found:
         models[name] = packed
     return found
+
+
+def _given(fits: _Fits, model: PooledModel, name: str, points: Sequence[_Point]) -> dict[str, GivenModel]:
+    """The model as it serves each member, from one cutoff or several; what it cannot answer is left out."""
+    asked = [replace(point, ahead=_complete(fits.candidate, point)) for point in points]
+    answers, _ = fits.predict(model, asked)
+    parts: dict[str, list[tuple[_Point, Floats]]] = {}
+    for point, some, answer in zip(points, asked, answers, strict=True):
+        if isinstance(answer, LearnerError):
+            continue
+        both = np.full((2, len(point.ahead)), np.nan)
+        both[:, np.isin(point.ahead.ordinals, some.ahead.ordinals)] = answer.mean, answer.median
+        parts.setdefault(point.member.name, []).append((point, both))
+    found = {}
+    for key, several in parts.items():
+        ordinals = np.concatenate([point.ahead.ordinals for point, _ in several])
+        mean, median = np.concatenate([both for _, both in several], axis=1)
+        own = fits.own(model, several[0][0])
+        moving = len(points[0].member.hidden) > 0
+        found[key] = GivenModel(name, model.parameters, model.tail, own, ordinals, mean, median, moving)
+    return found
+
+
+def _complete(candidate: Candidate, point: _Point) -> Future:
+    """The stamps that the candidate can answer: what a stored model does with the same."""
+    future, _ = with_last_context(point.ahead, point.past)
+    there = np.isfinite(future.known_x).all(axis=1)
+    if not candidate.uses_known or there.all():
+        return future
+    return Future(future.grid, future.ordinals[there], future.known_x[there])

@@ -101,6 +101,8 @@ class GivenModel:
         What is the series' own in it.
     ordinals : [H], mean, median : [H]
         The forecast; NaN where known covariates were missing.
+    moving
+        Whether these are forecasts of a test: horizon after horizon, each from its own cutoff.
     """
 
     shared: str
@@ -110,6 +112,7 @@ class GivenModel:
     ordinals: Ints
     mean: Floats
     median: Floats
+    moving: bool = False
 
     def predict(self, future: Future) -> Forecast:
         """The forecast for these stamps, as far as it was computed.
@@ -123,11 +126,13 @@ class GivenModel:
         inside = places < len(self.ordinals)
         if not inside.all() or (self.ordinals[places] != future.ordinals).any():
             raise LearnerError("NOT_GIVEN", "a pooled forecast of other stamps than the next horizon")
+        if not np.isfinite(self.mean[places]).all():
+            raise LearnerError("NOT_GIVEN", "no pooled forecast of some of these stamps")
         return Forecast.point(self.mean[places], self.median[places])
 
     def update(self, series: Series) -> GivenModel:
-        """The same, at the same cutoff."""
-        if series.end >= self.ordinals[0]:
+        """The same, at the same cutoff; in a test at a later one."""
+        if series.end >= self.ordinals[0] and not self.moving:
             raise LearnerError("NOT_GIVEN", "a pooled forecast after another cutoff")
         return self
 

@@ -288,15 +288,20 @@ def refitted(
     plan: Plan,
     prior: KindPrior,
     bounds: Bounds,
+    pooled: Sequence[PooledTrial] = (),
 ) -> Trained:
-    """What was chosen on a part of a series, fitted on its first `length` positions."""
+    """What was chosen on a part of a series, fitted on its first `length` positions.
+
+    What its group chose is there already: `pooled` has the models that the group fitted on everything.
+    """
     series, before = observations.train(length), trained.model
     if trained.chosen is None or trained.folds is None:
         reason = before.reason or "TOO_SHORT"
         model = train_fallback(series, context, plan, prior, bounds, before.status, reason).model
         return replace(trained, model=model)
+    given = {one.candidate.name: one.final for one in pooled}
     model, dropped = _refit(
-        trained.usable,
+        [replace(t, given=given.get(t.candidate.name)) if t.pooled else t for t in trained.usable],
         trained.chosen,
         series,
         observations,
