@@ -72,6 +72,7 @@ _WORTH_SHUFFLING = 65_536
 """Bytes of arrays from which on both orders are tried; smaller states deflate better as they are."""
 _MAX_AXES = 8
 _INTEGERS = range(-(2**63), 2**64)
+_NESTED = (dict, list)
 
 
 @dataclass(frozen=True)
@@ -347,9 +348,9 @@ def _no_constant(text: str) -> NoReturn:
     raise ValueError(f"the word {text}")
 
 
-def _read_shapes(value: Any, shapes: dict[str, list[tuple[int, ...]]], levels: int) -> None:
-    if not isinstance(value, (dict, list)):
-        return
+def _read_shapes(
+    value: dict[str, Any] | list[Any], shapes: dict[str, list[tuple[int, ...]]], levels: int
+) -> None:
     if isinstance(value, dict) and "$a" in value:
         code, shape = _shape(value)
         shapes[code].append(shape)
@@ -359,7 +360,8 @@ def _read_shapes(value: Any, shapes: dict[str, list[tuple[int, ...]]], levels: i
     if levels <= 0:
         _damaged("its header is nested too deeply")
     for item in value.values() if isinstance(value, dict) else value:
-        _read_shapes(item, shapes, levels - 1)
+        if isinstance(item, _NESTED):
+            _read_shapes(item, shapes, levels - 1)
 
 
 def _shape(reference: dict[str, Any]) -> tuple[str, tuple[int, ...]]:
@@ -418,16 +420,17 @@ def _split(section: npt.NDArray[Any], shapes: list[tuple[int, ...]]) -> list[npt
     return arrays
 
 
-def _from_json(value: Any, arrays: dict[str, Iterator[npt.NDArray[Any]]]) -> Any:
+def _from_json(value: dict[str, Any] | list[Any], arrays: dict[str, Iterator[npt.NDArray[Any]]]) -> Any:
     if isinstance(value, list):
-        return [_from_json(item, arrays) for item in value]
-    if not isinstance(value, dict):
-        return value
+        return [_from_json(item, arrays) if isinstance(item, _NESTED) else item for item in value]
     if "$a" in value:
         return next(arrays[value["$a"][0]])
     if "$f" in value:
         return _not_finite(value)
-    return {_unescaped(key): _from_json(item, arrays) for key, item in value.items()}
+    return {
+        _unescaped(key): _from_json(item, arrays) if isinstance(item, _NESTED) else item
+        for key, item in value.items()
+    }
 
 
 def _not_finite(reference: dict[str, Any]) -> float:
