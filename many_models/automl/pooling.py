@@ -26,7 +26,7 @@ from many_models.automl.held_out import before_test, hidden_future, test_cutoffs
 from many_models.automl.model import with_last_context
 from many_models.automl.moving import moved_history
 from many_models.automl.pooled import Pooled, PooledTrial
-from many_models.automl.settings import fit_context, fold_cutoffs, is_short, plan_of
+from many_models.automl.settings import fit_context, fold_cutoffs, is_short, plan_of, weight_of
 from many_models.automl.shared import POOLED_KIND, POOLED_VERSION, GivenModel, pack_pooled
 from many_models.automl.task import TrainTask
 from many_models.automl.training import SHORTEST
@@ -153,6 +153,8 @@ class _Member:
     ----------
     whole
         Where the last steps are hidden: the series with them. What is chosen comes of the series without.
+    weight
+        How much it counts in a fit; None: as much as it has values.
     hidden
         Those steps, as they are asked for in the test; none where the series is too short for a test. It is
         compared on all that it has then, and teaches only what is fitted on everything.
@@ -165,6 +167,7 @@ class _Member:
     folds: Folds
     series: Series
     limits: tuple[float, float]
+    weight: float | None
     short: bool = False
     whole: _Member | None = None
     hidden: tuple[_Hidden, ...] = ()
@@ -254,7 +257,9 @@ def _as_member(prepared: Prepared, key: SeriesKey, task: TrainTask) -> _Member |
     if float(np.abs(series.y).max()) > HUGE:
         return f"it has values beyond {HUGE:g}"
     folds = make_folds(prepared, () if short else at, context)
-    return _Member(key, key.canonical, prepared, context, folds, series, believable(series.y), short)
+    weights: dict[str, float | None] = {"series": 1.0, "column": weight_of(prepared, task.spec)}
+    weight, limits = weights.get(task.spec.pooling.weights), believable(series.y)
+    return _Member(key, key.canonical, prepared, context, folds, series, limits, weight, short)
 
 
 def _of_one_frequency(members: list[_Member]) -> tuple[list[_Member], list[tuple[_Member, str]]]:
@@ -337,7 +342,7 @@ class _Fits:
         if self.deadline.passed:
             raise LearnerError("DEADLINE", "no time was left for this fit")
         group = [
-            GroupSeries(point.member.name, self._past(point.past), point.member.context)
+            GroupSeries(point.member.name, self._past(point.past), point.member.context, point.member.weight)
             for point in points
             if point.member.name in self.learning and point.member.teaches
         ]

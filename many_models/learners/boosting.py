@@ -42,7 +42,7 @@ class XGBoost(TreeRegression):
 
     info = learner_info("xgboost")
 
-    def grow(self, x: Floats, z: Floats, seed: int) -> Trees:
+    def grow(self, x: Floats, z: Floats, seed: int, weight: Floats | None) -> Trees:
         """Small trees, each on what the ones before left.
 
         Raises
@@ -56,7 +56,7 @@ class XGBoost(TreeRegression):
             raise LearnerError("NOT_INSTALLED", "pip install 'many-models[xgboost]'") from None
         # The answers are brought to zero, since XGBoost tells its base score in six digits alone.
         middle = float(z.mean())
-        booster = xgboost.train({**BOOSTING, "seed": seed}, xgboost.DMatrix(x, z - middle), ROUNDS)
+        booster = xgboost.train({**BOOSTING, "seed": seed}, xgboost.DMatrix(x, z - middle, weight), ROUNDS)
         document = json.loads(bytes(booster.save_raw("json")))
         return trees_of(document["learner"]["gradient_booster"]["model"]["trees"], middle)
 

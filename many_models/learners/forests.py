@@ -107,10 +107,10 @@ class TreeRegression(Regression):
         require_time(context.deadline)
         x = lesson.x if lesson.x.shape[1] else np.zeros((len(lesson.z), 1))
         with library():
-            return Forest(self.grow(x, lesson.z, context.seed % 2**31).single())
+            return Forest(self.grow(x, lesson.z, context.seed % 2**31, lesson.weight).single())
 
-    def grow(self, x: Floats, z: Floats, seed: int) -> Trees:
-        """Trees for `z` [n] on `x` [n, c]."""
+    def grow(self, x: Floats, z: Floats, seed: int, weight: Floats | None) -> Trees:
+        """Trees for `z` [n] on `x` [n, c], whose rows count `weight` [n] (None: alike)."""
         raise NotImplementedError
 
     def load_core(self, state: State) -> Forest:
@@ -123,13 +123,13 @@ class DecisionTree(TreeRegression):
 
     info = learner_info("decision_tree")
 
-    def grow(self, x: Floats, z: Floats, seed: int) -> Trees:
+    def grow(self, x: Floats, z: Floats, seed: int, weight: Floats | None) -> Trees:
         """The tree with the largest drops of the squared error first."""
         from sklearn.tree import DecisionTreeRegressor
 
         model = DecisionTreeRegressor(
             max_leaf_nodes=LEAVES, min_samples_leaf=2 * FEWEST_IN_LEAF, random_state=seed
-        ).fit(x, z)
+        ).fit(x, z, sample_weight=weight)
         return trees_of([model.tree_], 1.0)
 
 
@@ -138,14 +138,14 @@ class RandomForest(TreeRegression):
 
     info = learner_info("random_forest")
 
-    def grow(self, x: Floats, z: Floats, seed: int) -> Trees:
+    def grow(self, x: Floats, z: Floats, seed: int, weight: Floats | None) -> Trees:
         """Trees on samples of the rows, each split on some of the columns."""
         from sklearn.ensemble import RandomForestRegressor
 
         model = RandomForestRegressor(
             TREES, max_leaf_nodes=LEAVES, min_samples_leaf=FEWEST_IN_LEAF, max_features=COLUMN_SHARE,
             random_state=seed,
-        ).fit(x, z)  # fmt: skip
+        ).fit(x, z, sample_weight=weight)  # fmt: skip
         return trees_of([tree.tree_ for tree in model.estimators_], 1.0 / TREES)
 
 
@@ -154,14 +154,14 @@ class ExtraTrees(TreeRegression):
 
     info = learner_info("extra_trees")
 
-    def grow(self, x: Floats, z: Floats, seed: int) -> Trees:
+    def grow(self, x: Floats, z: Floats, seed: int, weight: Floats | None) -> Trees:
         """Trees on all rows, each split at the best of a few random thresholds."""
         from sklearn.ensemble import ExtraTreesRegressor
 
         model = ExtraTreesRegressor(
             TREES, max_leaf_nodes=LEAVES, min_samples_leaf=FEWEST_IN_LEAF, max_features=COLUMN_SHARE,
             random_state=seed,
-        ).fit(x, z)  # fmt: skip
+        ).fit(x, z, sample_weight=weight)  # fmt: skip
         return trees_of([tree.tree_ for tree in model.estimators_], 1.0 / TREES)
 
 
@@ -170,7 +170,7 @@ class GradientBoosting(TreeRegression):
 
     info = learner_info("gradient_boosting")
 
-    def grow(self, x: Floats, z: Floats, seed: int) -> Trees:
+    def grow(self, x: Floats, z: Floats, seed: int, weight: Floats | None) -> Trees:
         """Small trees, each on what the ones before left."""
         from sklearn.ensemble import GradientBoostingRegressor
 
@@ -178,7 +178,7 @@ class GradientBoosting(TreeRegression):
             n_estimators=ROUNDS, learning_rate=RATE, max_leaf_nodes=ROUND_LEAVES, max_depth=None,
             min_samples_leaf=2 * FEWEST_IN_LEAF, subsample=ROW_SHARE, max_features=BOOSTED_SHARE,
             random_state=seed,
-        ).fit(x, z)  # fmt: skip
+        ).fit(x, z, sample_weight=weight)  # fmt: skip
         return trees_of(
             [tree.tree_ for tree in model.estimators_.ravel()],
             RATE,

@@ -83,41 +83,50 @@ class LinearFit:
 PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
-def standardise(x: Floats, z: Floats, scaled: bool = True) -> tuple[Floats, Floats, Floats, float]:
+def standardise(
+    x: Floats, z: Floats, scaled: bool = True, weight: Floats | None = None
+) -> tuple[Floats, Floats, Floats, float]:
     """Columns with mean 0 and variance 1 [n, c], their means [c] and scales [c], and the mean of `z`.
 
-    A constant column becomes zero and gets no coefficient. Not `scaled`: columns keep their size.
+    A constant column becomes zero and gets no coefficient. Not `scaled`: columns keep their size. Means are
+    those of rows that count `weight` [n].
     """
-    means = x.mean(axis=0)
+    means = np.average(x, axis=0, weights=weight)
     centred = x - means
-    scales = np.sqrt((centred**2).mean(axis=0))
+    scales = np.sqrt(np.average(centred**2, axis=0, weights=weight))
     # Targets and their lags are of size one, so that less than 1e-10 is rounding.
     constant = scales <= np.maximum(1e-9 * np.abs(means), 1e-10)
     centred[:, constant] = 0.0
     scales[constant if scaled else slice(None)] = 1.0
-    return centred / scales, means, scales, float(z.mean())
+    return centred / scales, means, scales, float(np.average(z, weights=weight))
 
 
-def ridge(x: Floats, z: Floats, penalties: tuple[float, ...] = PENALTIES) -> LinearFit:
+def ridge(
+    x: Floats, z: Floats, penalties: tuple[float, ...] = PENALTIES, weight: Floats | None = None
+) -> LinearFit:
     """Ridge regression of `z` [n] on `x` [n, c] with the penalty that leave-one-out errors prefer.
 
     Closed form over all penalties from one eigendecomposition (Golub, Heath and Wahba 1979;
-    Hastie, Tibshirani and Friedman, section 7.10): no fold is ever refitted.
+    Hastie, Tibshirani and Friedman, section 7.10): no fold is ever refitted. Rows count `weight` [n], 1 on
+    average, and so do their errors: each is multiplied by the root of its weight.
     """
     count, columns = x.shape
     if columns == 0:
-        centre = float(z.mean())
+        centre = float(np.average(z, weights=weight))
         loo = (z - centre) * (count / (count - 1))
         return LinearFit(centre, np.empty(0), 0.0, loo)
-    standard, means, scales, centre = standardise(x, z)
-    target = z - centre
+    standard, means, scales, centre = standardise(x, z, weight=weight)
+    target, share = z - centre, np.ones((1, 1))
+    if weight is not None:
+        root, share = np.sqrt(weight), weight[:, None]
+        standard, target = standard * root[:, None], target * root
     values, vectors = np.linalg.eigh(standard.T @ standard)
     values = np.maximum(values, 0.0)
     basis = standard @ vectors
     score = basis.T @ target
     shrink = 1.0 / (values[:, None] + count * np.array(penalties))
     fitted = basis @ (score[:, None] * shrink)
-    leverage = 1.0 / count + (basis * basis) @ shrink
+    leverage = share / count + (basis * basis) @ shrink
     errors = (target[:, None] - fitted) / np.maximum(1.0 - leverage, 0.02)
     best = int(np.argmin((errors * errors).mean(axis=0)))
     slope = vectors @ (score * shrink[:, best]) / scales
@@ -231,10 +240,14 @@ class Centred:
     high: float
 
     @classmethod
-    def of(cls, x: Floats, z: Floats, scaled: bool = True) -> Self:
-        """The problem of `z` [n] on `x` [n, c]."""
-        standard, means, scales, centre = standardise(x, z, scaled)
-        return cls(standard, z - centre, means, scales, centre, float(z.min()), float(z.max()))
+    def of(cls, x: Floats, z: Floats, scaled: bool = True, weight: Floats | None = None) -> Self:
+        """The problem of `z` [n] on `x` [n, c], whose rows count `weight` [n], 1 on average."""
+        standard, means, scales, centre = standardise(x, z, scaled, weight)
+        target = z - centre
+        if weight is not None:
+            root = np.sqrt(weight)
+            standard, target = standard * root[:, None], target * root
+        return cls(standard, target, means, scales, centre, float(z.min()), float(z.max()))
 
     def core(self, slope: Floats) -> LinearCore:
         """The model on raw columns with coefficients `slope` [c] of these columns."""

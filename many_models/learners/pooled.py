@@ -12,8 +12,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
+
 from many_models.learners.base import Candidate, Deadline, FitContext, LearnerInfo, Parameters, State
-from many_models.panel.series import Forecast, Future, Series
+from many_models.panel.series import Floats, Forecast, Future, Series
+
+Ints = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -28,11 +33,27 @@ class GroupSeries:
         Its past up to its own cutoff.
     context
         What a fit of this series alone would get: horizon, gap, season, feature settings.
+    weight
+        How much the series counts as a whole; NaN is as much as the mean of the others. None: as much as it
+        has values.
     """
 
     name: str
     series: Series
     context: FitContext
+    weight: float | None = None
+
+
+def value_weights(group: Sequence[GroupSeries], owner: Ints) -> Floats | None:
+    """How much each row counts [n], 1 on average; `owner` [n] is the place of its series. None: alike."""
+    if all(one.weight is None for one in group):
+        return None
+    counts = np.bincount(owner, minlength=len(group))
+    whole = np.array([np.nan if one.weight is None else one.weight for one in group])
+    known = np.isfinite(whole) & (counts > 0)
+    whole[~np.isfinite(whole)] = whole[known].mean() if known.any() else 1.0
+    weights = (whole / np.maximum(counts, 1))[owner]
+    return np.asarray(weights / weights.mean()) if weights.any() else None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from many_models.learners.base import Candidate, Deadline, FitContext, LearnerIn
 from many_models.learners.guards import finite, opened, require_time
 from many_models.learners.linear import LinearCore, check_future, ridge
 from many_models.learners.pipeline import Pipeline, stated_pipeline, with_pipelines, with_stated
-from many_models.learners.pooled import Asked, GroupSeries
+from many_models.learners.pooled import Asked, GroupSeries, value_weights
 from many_models.learners.pooled_frame import FEWEST_EACH, FEWEST_ROWS, LARGEST, PooledFrame, frame_of
 from many_models.learners.regression import Core, Lesson, Piped, Regression, mean_over_median
 from many_models.learners.target import TargetScale, transform_for
@@ -200,7 +200,8 @@ class PooledRegression:
         if sum(map(len, zs)) < FEWEST_ROWS:
             raise LearnerError("TOO_SHORT", "too few observed values in the group")
         x, z, level, y = (np.concatenate(parts) for parts in (xs, zs, levels, ys))
-        return Lesson(x, z, level, y, np.concatenate(targets)), np.concatenate(owners)
+        owner = np.concatenate(owners)
+        return Lesson(x, z, level, y, np.concatenate(targets), value_weights(group, owner)), owner
 
     def load_pooled(self, state: State) -> PooledRegressionModel:
         """The model that gave this `state()`.
@@ -295,12 +296,12 @@ class PooledElasticNet(PooledRegression):
         """The coefficients at the penalty that leave-one-out errors, or AICc, prefer."""
         if parameters["penalty"] == "elastic_net":
             return self.alone.learn(lesson, context)
-        return ridge_core(lesson.x, lesson.z)
+        return ridge_core(lesson.x, lesson.z, lesson.weight)
 
 
-def ridge_core(x: Floats, z: Floats) -> LinearCore:
-    """Ridge regression of `z` [n] on `x` [n, c]."""
-    fit = ridge(x, z)
+def ridge_core(x: Floats, z: Floats, weight: Floats | None = None) -> LinearCore:
+    """Ridge regression of `z` [n] on `x` [n, c], whose rows count `weight` [n]."""
+    fit = ridge(x, z, weight=weight)
     low, high = float(z.min()), float(z.max())
     margin = high - low
     used = np.flatnonzero(fit.coefficients)

@@ -133,6 +133,8 @@ class Lesson:
         Targets as they were observed.
     target : [n]
         Position of each target: a value seen from several steps is one observation.
+    weight : [n]
+        How much each row counts, 1 on average; None is alike.
     """
 
     x: Floats
@@ -140,6 +142,7 @@ class Lesson:
     level: Floats
     y: Floats
     target: Positions
+    weight: Floats | None = None
 
     @property
     def distinct(self) -> int:
@@ -564,7 +567,7 @@ class ElasticNet(LinearRegression):
 
     def learn(self, lesson: Lesson, context: FitContext) -> LinearCore:
         """The coefficients at the penalty that the corrected information criterion prefers."""
-        return elastic_net(lesson.x, lesson.z, lesson.distinct, self.own_size(context))
+        return elastic_net(lesson.x, lesson.z, lesson.distinct, self.own_size(context), lesson.weight)
 
 
 L1_SHARE = 0.5
@@ -573,15 +576,18 @@ PATH_END = 0.003
 """The smallest penalty of the path, as a share of the one that leaves every column out."""
 
 
-def elastic_net(x: Floats, z: Floats, count: int, scaled: bool = True) -> LinearCore:
+def elastic_net(
+    x: Floats, z: Floats, count: int, scaled: bool = True, weight: Floats | None = None
+) -> LinearCore:
     """The elastic net of `z` [n] on `x` [n, c] at the penalty with the lowest AICc.
 
-    `count` observations stand behind the n rows; not `scaled`: columns are penalised as they are.
+    `count` observations stand behind the n rows, which count `weight` [n]; not `scaled`: columns are
+    penalised as they are.
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import enet_path
 
-    problem = Centred.of(x, z, scaled)
+    problem = Centred.of(x, z, scaled, weight)
     products = problem.x.T @ problem.z
     strongest = float(np.abs(products).max(initial=0.0)) / len(z) / L1_SHARE
     if not strongest > 1e-12:
@@ -646,7 +652,7 @@ def boosted_trees(
     if x.shape[1] == 0:
         x = np.zeros((len(z), 1))
     settings = {**boosting, "seed": context.seed % 2**31}
-    booster = lightgbm.Booster(settings, lightgbm.Dataset(x, z, params=settings))
+    booster = lightgbm.Booster(settings, lightgbm.Dataset(x, z, weight=lesson.weight, params=settings))
     for round_ in range(trees):
         if round_ % 16 == 15 and context.deadline.passed:
             raise LearnerError("DEADLINE")

@@ -19,21 +19,24 @@ class LassoLars(LinearRegression):
 
     def learn(self, lesson: Lesson, context: FitContext) -> LinearCore:
         """The coefficients at the knot of the path that the corrected information criterion prefers."""
-        return lasso_lars(lesson.x, lesson.z, lesson.distinct, self.own_size(context))
+        return lasso_lars(lesson.x, lesson.z, lesson.distinct, self.own_size(context), lesson.weight)
 
 
 MOST_KNOTS = 60
 """Longest path, in columns that enter or leave."""
 
 
-def lasso_lars(x: Floats, z: Floats, count: int, scaled: bool = True) -> LinearCore:
+def lasso_lars(
+    x: Floats, z: Floats, count: int, scaled: bool = True, weight: Floats | None = None
+) -> LinearCore:
     """The lasso of `z` [n] on `x` [n, c] at the knot with the lowest AICc.
 
-    `count` observations stand behind the n rows; not `scaled`: columns are penalised as they are.
+    `count` observations stand behind the n rows, which count `weight` [n]; not `scaled`: columns are
+    penalised as they are.
     """
     from sklearn.linear_model import lars_path_gram
 
-    problem = Centred.of(x, z, scaled)
+    problem = Centred.of(x, z, scaled, weight)
     products = problem.x.T @ problem.z
     if not float(np.abs(products).max(initial=0.0)) / len(z) > 1e-12:
         return problem.core(np.zeros(x.shape[1]))
@@ -52,18 +55,20 @@ class Sgd(LinearRegression):
 
     def learn(self, lesson: Lesson, context: FitContext) -> LinearCore:
         """The coefficients after a fixed number of passes, in an order that the seed decides."""
-        return gradient_descent(lesson.x, lesson.z, context.seed, self.own_size(context))
+        return gradient_descent(lesson.x, lesson.z, context.seed, self.own_size(context), lesson.weight)
 
 
 PASSES = 100
 PENALTY = 0.01
 
 
-def gradient_descent(x: Floats, z: Floats, seed: int, scaled: bool = True) -> LinearCore:
+def gradient_descent(
+    x: Floats, z: Floats, seed: int, scaled: bool = True, weight: Floats | None = None
+) -> LinearCore:
     """Squared errors of `z` [n] on `x` [n, c] with an elastic penalty, by gradient descent."""
     from sklearn.linear_model import SGDRegressor
 
-    problem = Centred.of(x, z, scaled)
+    problem = Centred.of(x, z, scaled, weight)
     if x.shape[1] == 0:
         return problem.core(np.empty(0))
     model = SGDRegressor(

@@ -16,7 +16,7 @@ from many_models.errors import DamagedError, LearnerError
 from many_models.learners.base import Candidate, Deadline, FitContext, LearnerInfo, Parameters, State
 from many_models.learners.guards import finite, library, opened, require_time, steps_after
 from many_models.learners.linear import check_future, check_target
-from many_models.learners.pooled import Asked, GroupSeries, PooledModel
+from many_models.learners.pooled import Asked, GroupSeries, PooledModel, value_weights
 from many_models.learners.pooled_frame import Aligned
 from many_models.learners.table import installation, learner_info
 from many_models.learners.target import TargetScale, transform_for
@@ -295,9 +295,10 @@ def fit_group(
         for one in usable
     ]
     panel = Panel.of(design, told)
-    weights = _weights(
-        panel, [len(one.series) for one in usable], usable[0].context, settings, seed, deadline
-    )
+    shares = value_weights(usable, np.arange(len(usable)))
+    shares = np.ones(len(usable)) if shares is None else shares
+    lengths = [len(one.series) for one in usable]
+    weights = _weights(panel, lengths, shares, usable[0].context, settings, seed, deadline)
     model = TcnModel(settings, design, weights, names, season, 1.0)
     return replace(model, factor=_factor(model, usable, seed))
 
@@ -315,6 +316,7 @@ def _learnable(one: GroupSeries) -> bool:
 def _weights(
     panel: Panel,
     lengths: Sequence[int],
+    shares: Floats,
     context: FitContext,
     settings: Parameters,
     seed: int,
@@ -339,7 +341,7 @@ def _weights(
             ends = np.arange(begin + EARLIEST - 1, latest[row] - gap)
             rows.append(np.full(len(ends), row))
             cutoffs.append(ends)
-            share.append(np.full(len(ends), 1.0 / max(len(ends), 1)))
+            share.append(np.full(len(ends), shares[row] / max(len(ends), 1)))
         lessons = Lessons(
             panel,
             np.concatenate(rows),

@@ -94,7 +94,11 @@ class ForecastSpec(Part):
         yield from _country_column(_settings(features.get("holidays")).get("column"), data)
         yield from _event_columns(_settings(values.get("events")).get("by", ()), data)
         yield from _derived_columns(_settings(features.get("covariates")), data)
-        yield from _weight_column(_settings(values.get("validation")).get("weights"), data)
+        weights = _settings(values.get("validation")).get("weights")
+        yield from _weight_column(weights, data)
+        if weights is None and _settings(values.get("pooling")).get("weights") == "column":
+            allowed = "rows or series where validation.weights names no column"
+            yield Problem("pooling.weights", "column", allowed, "name the column in validation.weights")
 
     @classmethod
     def from_yaml(cls, path: str | Path) -> Self:

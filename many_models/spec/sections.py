@@ -287,6 +287,12 @@ class PoolingSpec(Part):
         description="So many series are at most in a group that `data.group: auto` makes; other groups are "
         "as large as their columns make them.",
     )
+    weights: Annotated[Literal["rows", "series", "column"], choice("rows", "series", "column")] = Field(
+        default="rows",
+        description="What counts alike where series learn together: rows = every value, so that a long "
+        "series counts more; series = every series as a whole; column = every series as "
+        "`validation.weights` says.",
+    )
 
 
 class BudgetSpec(Part):

@@ -256,6 +256,17 @@ def test_a_large_group_is_fitted_on_a_sample_and_says_so(opened, monkeypatch):
     assert all(one.final is not None for pooled in there for one in pooled.trials)
 
 
+def test_whether_long_series_count_more_is_a_setting_of_the_fit_alone(opened):
+    found, task = opened
+    sample = found.panel.sample(1)
+    weighed = replace(task, spec=task.spec.replace({"pooling.weights": "series"}))
+    (told, models), (others, different) = (read_pool(pool_group(sample, each)) for each in (task, weighed))
+    assert not set(models["content_id"].to_pylist()) & set(different["content_id"].to_pylist())
+    assert told["digest"].equals(others["digest"])
+    for one, other in zip(told["pooled"].to_pylist(), others["pooled"].to_pylist(), strict=True):
+        assert Pooled.from_bytes(one).cutoffs == Pooled.from_bytes(other).cutoffs
+
+
 def test_a_new_series_of_a_known_group_is_forecast_as_asked(grouped):
     models = open_models(grouped.directory)
     history = newcomer(0)

@@ -239,6 +239,7 @@ DECIDES = {
     "learners.patience": 3,
     "learners.target_score": 0.5,
     "pooling.largest": 50,
+    "pooling.weights": "series",
     "ensemble.combine": "best",
     "ensemble.stack": True,
     "seed": 1,

@@ -111,6 +111,7 @@ REFUSED = [
     ("learners__target_score", [0, -1, "low"]),
     ("budget__seconds_per_trial", [0, "auto"]),
     ("pooling__largest", [1, "auto", 2.5]),
+    ("pooling__weights", ["size", None, "column"]),
     ("ensemble__combine", ["votes"]),
     ("ensemble__stack", ["yes", None, 0]),
     ("budget__seconds_per_group", [0, -1, "60", float("inf"), float("nan"), True]),
