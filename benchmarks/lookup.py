@@ -6,7 +6,7 @@ Versions of several sizes are trained on generated series with naive learners, r
 store, and opened by name and alias. "First" is the first key after opening, with nothing read yet; then 200
 other keys follow, each asked for once, so that nothing is answered from memory. With `--generated` versions
 are made of generated models of the usual size instead (1.5 kB each, no training), so that there may be a
-hundred thousand of them.
+hundred thousand of them. CPU is processor time of this process: what a busy machine takes away is not in it.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from __future__ import annotations
 import harness  # isort: skip  (one thread for BLAS, before NumPy is loaded)
 
 import statistics
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -97,11 +98,9 @@ def generated(count: int, folder: Path) -> dict[str, Any]:
         assert row is not None
         return bundle.model(row["content_id"])
 
-    first = statistics.median(
-        harness.stopwatch(lambda d=d: look_up(Bundle.open(files), d))[0] for d in some[:FIRSTS]
-    )
+    first = [watched(lambda d=digest: look_up(Bundle.open(files), d)) for digest in some[:FIRSTS]]
     bundle = Bundle.open(files)
-    each = [harness.stopwatch(lambda d=digest: look_up(bundle, d))[0] for digest in some[1:]]
+    each = [watched(lambda d=digest: look_up(bundle, d)) for digest in some[1:]]
     wanted = [digests[i] for i in draw.permutation(count)[:MANY_KEYS]]
 
     def look_up_many() -> int:
@@ -113,11 +112,20 @@ def generated(count: int, folder: Path) -> dict[str, Any]:
     return {
         "generated models": count,
         "register s": register_seconds,
-        "first key ms": 1000 * first,
-        "key ms": 1000 * statistics.median(each),
-        "slowest key ms": 1000 * max(each),
+        "first key ms": statistics.median(wall for wall, _ in first),
+        "first key CPU ms": statistics.median(cpu for _, cpu in first),
+        "key ms": statistics.median(wall for wall, _ in each),
+        "key CPU ms": statistics.median(cpu for _, cpu in each),
+        "slowest key ms": max(each)[0],
         f"{MANY_KEYS:,} keys s": many,
     }
+
+
+def watched(work: Callable[[], Any]) -> tuple[float, float]:
+    """Milliseconds of a clock and of this process that some work took."""
+    began = time.process_time()
+    seconds, _ = harness.stopwatch(work)
+    return 1000 * seconds, 1000 * (time.process_time() - began)
 
 
 def made_up(count: int, draw: np.random.Generator) -> tuple[pa.Table, Iterator[StoredModel]]:
@@ -155,8 +163,8 @@ def targets_of(table: pd.DataFrame) -> list[Target]:
         for what, limit in LIMITS.items()
     ]
     # of the first key: a small version lies in memory whole after a few look-ups
-    ratio = float(large["first key ms"] / small["first key ms"])
-    what = f"first key: {large.iloc[0]:,.0f} models against {small.iloc[0]:,.0f}"
+    ratio = float(large["first key CPU ms"] / small["first key CPU ms"])
+    what = f"first key, CPU: {large.iloc[0]:,.0f} models against {small.iloc[0]:,.0f}"
     return [*lines, Target(what, f"≤ {RATIO:g} times", f"{ratio:.2f} times", ratio <= RATIO)]
 
 

@@ -6,9 +6,8 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 import pyarrow as pa
 
@@ -30,11 +29,11 @@ FORMAT = "many-models bundle"
 
 _COUNTED = {"index": "series", "models": "models", "shared": "shared"}
 """Folder of shards -> its count in the manifest."""
+_ENTRY = ("path", "bytes", "rows", "first", "last")
 _SHARD_PATH = re.compile(r"(index|models|shared)/[0-9]{5}\.parquet")
 
 
-@dataclass(frozen=True)
-class Shard:
+class Shard(NamedTuple):
     """One file of a bundle as the manifest tells of it: its size, its rows, its first and last digest."""
 
     path: str
@@ -84,10 +83,12 @@ def opened_document(data: bytes) -> dict[str, Any]:
         damaged(f"{MANIFEST} is not the manifest of a bundle")
     seal = document.pop("seal", None)
     try:
-        text = canonical(document)
+        written = canonical({**document, "seal": seal}) == data
+        # what the seal is of: the same bytes without it, so that they need not be made once more
+        unsealed = data.replace(f',"seal":"{seal}"'.encode("ascii"), b"", 1)
     except ValueError:  # Python reads NaN, which JSON does not have
-        text = b""
-    if seal != _seal(text) or canonical({**document, "seal": seal}) != data:
+        written = False
+    if not written or _seal(unsealed) != seal:
         damaged(f"{MANIFEST} is not what was written")
     if document.get("version") not in _READABLE:
         damaged(
@@ -130,20 +131,14 @@ def shards_of(document: Mapping[str, Any], kind: str) -> tuple[Shard, ...]:
 
 
 def _shard(entry: Any, kind: str) -> Shard:
-    match entry:
-        case {
-            "path": str(path),
-            "bytes": int(size),
-            "rows": int(rows),
-            "first": str(first),
-            "last": str(last),
-        }:
-            # The pattern is all that is allowed: no path can leave the folder.
-            if _SHARD_PATH.fullmatch(path) and path.startswith(kind) and size > 0 and rows > 0:
-                try:
-                    return Shard(path, size, rows, bytes.fromhex(first), bytes.fromhex(last))
-                except ValueError:
-                    pass
+    try:
+        path, size, rows, first, last = map(entry.__getitem__, _ENTRY)
+        # The pattern is all that is allowed: no path can leave the folder.
+        allowed = _SHARD_PATH.fullmatch(path) and path.startswith(kind)
+        if allowed and type(size) is type(rows) is int and size > 0 and rows > 0:
+            return Shard(path, size, rows, bytes.fromhex(first), bytes.fromhex(last))
+    except (AttributeError, KeyError, TypeError, ValueError):  # anything but what `shard_entry` made
+        pass
     damaged(f"{MANIFEST} names a shard in an unknown way: {str(entry)[:200]}")
 
 
