@@ -33,6 +33,9 @@ LONGEST: Mapping[str, int] = {"ets": 3000, "ces": 3000, "theta": 5000, "arima": 
 """Histories above this many values are too long for a learner within a preset's price; naming the
 learner in `learners.allow` lifts it."""
 
+LONGEST_SEASON: Mapping[str, int] = {"ets": 12}
+"""Above it the search over forms costs more than the rest of a preset, and rarely gets weight."""
+
 SPARSE_CLASSES = ("intermittent", "lumpy")
 
 GUARD = ("seasonal_naive", "naive")
@@ -71,7 +74,10 @@ def series_candidates(
         chosen = learner(name)
         if len(series) < chosen.info.min_length:
             continue
-        if not named and len(series) > LONGEST.get(name, len(series)):
+        if not named and (
+            len(series) > LONGEST.get(name, len(series))
+            or context.season > LONGEST_SEASON.get(name, context.season)
+        ):
             continue
         try:
             found.extend(chosen.candidates(series, context))

@@ -35,6 +35,8 @@ TAIL = 8
 """Last values that stay open to revision."""
 LARGEST_SEASON = 24
 """Above it statsforecast's ETS has no room for the seasonal states."""
+ONE_STEP = 1
+"""The library tells mean errors of longer steps beside a fit: they cost, and change no parameter."""
 TINY = 1e-10
 HUGE = 1e10
 
@@ -223,7 +225,7 @@ def _fit_form(y: Floats, season: int, form: str) -> dict[str, Any] | None:
 
     with library():
         try:
-            fitted: dict[str, Any] = ets_f(y, season, form[:3], form[3] == "D")  # type: ignore[no-untyped-call]
+            fitted: dict[str, Any] = ets_f(y, season, form[:3], form[3] == "D", nmse=ONE_STEP)  # type: ignore[no-untyped-call]
         except Exception:  # The library raises bare exceptions for forms that a series does not carry.
             return None
         usable = "states" in fitted and "components" in fitted and np.isfinite(fitted["states"]).all()
@@ -407,7 +409,7 @@ class Theta:
         scale = binary_scale(series.y)
         season = usable_season(len(series), context.season, largest=len(series))
         with library("the theta method could not be fitted"):
-            fitted = auto_theta(series.y / scale, season, self.form)  # type: ignore[no-untyped-call]
+            fitted = auto_theta(series.y / scale, season, self.form, nmse=ONE_STEP)  # type: ignore[no-untyped-call]
         model = _theta_model(fitted, series, scale)
         believable(model._path(_horizon(context)) * scale, series.y)
         return model
@@ -575,7 +577,7 @@ class Ces:
         form = str(parameters.get("form", "Z")) if season > 1 else "N"
         require_time(context.deadline)
         with library("complex exponential smoothing could not be fitted"):
-            fitted = auto_ces(series.y / scale, season, form)  # type: ignore[no-untyped-call]
+            fitted = auto_ces(series.y / scale, season, form, nmse=ONE_STEP)  # type: ignore[no-untyped-call]
         model = _ces_model(fitted, series, scale)
         believable(model._path(_horizon(context)) * scale, series.y)
         return model

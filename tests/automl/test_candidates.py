@@ -8,6 +8,7 @@ import pytest
 from many_models.automl.candidates import (
     GUARD,
     LONGEST,
+    LONGEST_SEASON,
     PRESETS,
     SEARCHED_PIPELINES,
     learner_names,
@@ -26,7 +27,7 @@ def test_presets_name_learners_that_exist_and_each_holds_the_one_before():
         assert len(set(names)) == len(names)
     assert set(PRESETS["fast"]) < set(PRESETS["balanced"]) < set(PRESETS["best"])
     assert {"auto_arima", "arima_pmdarima"}.isdisjoint(PRESETS["balanced"])
-    assert set(LONGEST) <= set(LEARNERS)
+    assert set(LONGEST) | set(LONGEST_SEASON) <= set(LEARNERS)
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,13 @@ def test_a_short_history_gets_only_what_it_can_carry(handmade, context):
     found = candidate_learners(data, context(4, season=4), PRESETS["balanced"])
     assert {"naive", "seasonal_naive", "drift", "average"} <= set(found)
     assert {"ets", "arima", "lightgbm", "elastic_net"}.isdisjoint(found)
+
+
+def test_a_long_season_gets_no_slow_learner_unless_it_is_named(handmade, context):
+    data = handmade(np.arange(200.0))
+    assert "ets" in candidate_learners(data, context(12, season=12), PRESETS["balanced"])
+    assert "ets" not in candidate_learners(data, context(24, season=24), PRESETS["balanced"])
+    assert "ets" in candidate_learners(data, context(24, season=24), ["ets"], named=True)
 
 
 def test_a_long_history_gets_no_slow_learner_unless_it_is_named(handmade, context):

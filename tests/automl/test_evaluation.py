@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from many_models.automl.evaluation import (
     ABSURD_SPREAD,
+    STEADY,
+    STEADY_LENGTH,
     believable,
     check_forecast,
     fit_candidate,
@@ -100,6 +102,23 @@ def test_an_absurd_forecast_scores_as_the_fallback(handmade, context):
     np.testing.assert_array_equal(trial.failed, [True, False])
     assert trial.error_code == "ABSURD_FORECAST"
     np.testing.assert_array_equal(trial.mean[0], folds.fallback_mean[0])
+
+
+@pytest.mark.parametrize("name", STEADY)
+def test_a_steady_learner_is_fitted_once_on_a_long_history_and_moved_on(handmade, context, name):
+    rng = np.random.default_rng(3)
+    data = handmade(50 + np.cumsum(rng.normal(size=120)) + 5 * np.sin(np.arange(120) * np.pi / 6))
+    asked, candidate = context(6, season=12), Candidate(name, name)
+    for cutoffs in ((STEADY_LENGTH, 90, 110), (STEADY_LENGTH - 1, 90, 110), (30, 40, 50)):
+        trial = run_trial(candidate, make_folds(data, cutoffs, asked), asked)
+        fits = [fit_candidate(candidate, data.train(n), asked) for n in cutoffs]
+        place = next((i for i, n in enumerate(cutoffs) if n >= STEADY_LENGTH), len(cutoffs))
+        moved = [
+            fit if i <= place else fits[place].update(data.train(cutoffs[i])) for i, fit in enumerate(fits)
+        ]
+        told = [model.predict(data.future(n, 6, 0)).mean for model, n in zip(moved, cutoffs, strict=True)]
+        np.testing.assert_array_equal(trial.mean, told)
+        assert not trial.failed.any()
 
 
 def test_a_candidate_that_raises_anything_fails_with_a_code(handmade, context):
