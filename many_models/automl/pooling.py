@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
+from itertools import chain, zip_longest
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -66,7 +67,15 @@ MODELS = pa.schema(
 # -- the group function ------------------------------------------------------------------
 
 
-def pool_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
+@dataclass(frozen=True)
+class Share:
+    """Which of a group's candidates are fitted: every `of`-th, from the one at `number` on."""
+
+    number: int = 0
+    of: int = 1
+
+
+def pool_group(frame: pd.DataFrame, task: TrainTask, share: Share = Share()) -> bytes:
     """The answer of one group, read by `read_pool`: its pooled models, and every series' `Pooled`."""
     deadline = Deadline.after(soft_seconds(frame, task))
     together = mixed_scale(frame, task.layout)
@@ -94,7 +103,7 @@ def pool_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
         outcomes[one.key] = Pooled(findings=(*together, finding("NOT_POOLED", message=f"not pooled: {why}")))
     models: dict[str, bytes] = {}
     if members:
-        outcomes.update(_pooled(members, task, together, deadline, models))
+        outcomes.update(_pooled(members, task, share, together, deadline, models))
     told = {
         key.digest: replace(pooled, findings=(grouped[key], *pooled.findings)) if key in grouped else pooled
         for key, pooled in outcomes.items()
@@ -140,6 +149,30 @@ def read_pool(payload: bytes) -> tuple[pa.Table, pa.Table]:
             tables.append(stream.read_all())
         at += length
     return tables[0], tables[1]
+
+
+def joined(payloads: Sequence[bytes]) -> bytes:
+    """The answer of a group whose candidates were shared out: what these answers, in order, say together.
+
+    A share that failed leaves out its candidates, and says so.
+    """
+    outcomes, models = zip(*map(read_pool, payloads), strict=True)
+    each: dict[bytes, list[Pooled]] = {}
+    for table in outcomes:
+        for digest, pooled in zip(*(table[n].to_pylist() for n in ("digest", "pooled")), strict=True):
+            each.setdefault(digest, []).append(Pooled.from_bytes(pooled))
+    told = {}
+    for digest, parts in each.items():
+        trials = chain.from_iterable(zip_longest(*(one.trials for one in parts)))
+        findings = dict.fromkeys(found for one in parts for found in one.findings)
+        cutoffs = max((one.cutoffs for one in parts), key=len)
+        told[digest] = Pooled(tuple(t for t in trials if t is not None), tuple(findings), cutoffs)
+    states = {name: state for table in models for name, state in zip(*_named(table), strict=True)}
+    return _answer(told, states)
+
+
+def _named(models: pa.Table) -> tuple[list[str], list[bytes]]:
+    return models["content_id"].to_pylist(), models["state"].to_pylist()
 
 
 # -- the series of a group ---------------------------------------------------------------
@@ -294,6 +327,7 @@ def _sampled(members: list[_Member], seed: int) -> list[_Member]:
 def _pooled(
     members: list[_Member],
     task: TrainTask,
+    share: Share,
     together: tuple[Finding, ...],
     deadline: Deadline,
     models: dict[str, bytes],
@@ -314,7 +348,8 @@ def _pooled(
         together = (*together, finding("GROUP_SAMPLED", len(learning), message=text))
     group = [GroupSeries(m.name, m.series, m.context) for m in learning if m.teaches]
     trials: dict[SeriesKey, list[PooledTrial]] = {m.key: [] for m in members}
-    for candidate in pooled_candidates(group, plan.learners, plan.learners_named) if group else ():
+    candidates = pooled_candidates(group, plan.learners, plan.learners_named) if group else ()
+    for candidate in candidates[share.number :: share.of]:
         fits = _Fits(candidate, frozenset(m.name for m in learning), seed, deadline)
         for member, trial in _tried(fits, members, models):
             trials[member.key].append(trial)

@@ -313,10 +313,11 @@ class Children:
         self._children = [Child(memory_bytes) for _ in range(workers)]
         self._duties: queue.SimpleQueue[_Map | None] = queue.SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._starting = threading.Lock()
 
     def map(self, job: GroupJob, tasks: Iterable[Task], every_seconds: float) -> Iterator[list[GroupAnswer]]:
         """The answers of all tasks, each once, in batches `every_seconds` (also where none came in that
-        time); closing it cancels."""
+        time); closing it cancels. Several maps may be under way, each read by a thread of its own."""
         self._start_threads()
         work = _Map(PackedJob.of(job), iter(tasks), self.workers)
         for _ in range(self.workers):
@@ -335,15 +336,16 @@ class Children:
         self._threads = []
 
     def _start_threads(self) -> None:
-        if self._threads:
-            return
-        # Daemons: a user's script that ends in the middle of a map must not wait for it.
-        self._threads = [
-            threading.Thread(target=self._live, args=(child,), daemon=True, name="many-models-child")
-            for child in self._children
-        ]
-        for thread in self._threads:
-            thread.start()
+        with self._starting:
+            if self._threads:
+                return
+            # Daemons: a user's script that ends in the middle of a map must not wait for it.
+            self._threads = [
+                threading.Thread(target=self._live, args=(child,), daemon=True, name="many-models-child")
+                for child in self._children
+            ]
+            for thread in self._threads:
+                thread.start()
 
     def _live(self, child: Child) -> None:
         try:

@@ -21,17 +21,19 @@ from group_cases import AUTOMATIC, BAD, KEY, make_spec, newcomer, ordered, panel
 from many_models import open_models, resume, train
 from many_models.automl.group import fall_back_group, give_up_group, train_group
 from many_models.automl.pooled import Pooled
-from many_models.automl.pooling import fall_back_pool, pool_group, read_pool
+from many_models.automl.pooling import Share, fall_back_pool, joined, pool_group, read_pool
 from many_models.automl.prior import shipped_prior
 from many_models.automl.rows import read_rows
 from many_models.bundle.store import Bundle
 from many_models.engines.base import GroupJob
 from many_models.engines.local import LocalEngine
 from many_models.errors import DamagedError, DataError, LookupFailed
+from many_models.panel.fingerprint import MARK_BYTES
 from many_models.runs import bundling, spark_scoring
 from many_models.runs.backtest import backtest
 from many_models.runs.directory import RunDirectory
 from many_models.runs.models import models_of_bundle
+from many_models.runs.pool_shares import pooled_by, pooling_jobs
 from many_models.runs.pooling import Pools, members_of, pools_of
 from many_models.runs.scoring import Scorer
 from many_models.runs.tables import rows_of
@@ -196,6 +198,49 @@ def test_a_pool_that_hangs_is_stopped_and_its_series_keep_their_own_learners(ope
     tables = read_rows(train_group(part, alone, told[0].to_bytes()))
     assert tables["results"]["status"].to_pylist() == ["TRAINED"]
     assert "POOL_FAILED" in tables["findings"]["code"].to_pylist()
+
+
+@pytest.mark.parametrize("groups", [[0, 1], [2]])
+def test_shares_of_the_candidates_say_together_what_one_task_says(opened, groups):
+    found, task = opened
+    alone, shared = (
+        {a.group: a.payload for batch in pooled_by(found.panel, jobs, groups) for a in batch}
+        for jobs in (pooling_jobs(task, 1, 1), pooling_jobs(task, 1, 3))
+    )
+    assert alone.keys() == shared.keys() == set(groups)
+    for group in groups:
+        (one, models), (other, same) = (read_pool(each[group][MARK_BYTES:]) for each in (alone, shared))
+        assert sorted(models["content_id"].to_pylist()) == sorted(same["content_id"].to_pylist())
+        assert alone[group][:MARK_BYTES] == shared[group][:MARK_BYTES]
+        assert one["digest"].equals(other["digest"])
+        for a, b in zip(one["pooled"].to_pylist(), other["pooled"].to_pylist(), strict=True):
+            first, second = Pooled.from_bytes(a), Pooled.from_bytes(b)
+            assert (first.findings, first.cutoffs) == (second.findings, second.cutoffs)
+            assert [t.candidate for t in first.trials] == [t.candidate for t in second.trials]
+            for x, y in zip(first.trials, second.trials, strict=True):
+                np.testing.assert_array_equal(x.mean, y.mean)
+
+
+def test_a_share_that_fails_costs_its_candidates_and_says_so(opened):
+    found, task = opened
+    sample = found.panel.sample(1)
+    whole, failed = (
+        pool_group(sample, task, Share(0, 2)),
+        fall_back_pool(sample, task, group_cases._Hopeless()),
+    )
+    outcomes, models = read_pool(joined([whole, failed]))
+    told = [Pooled.from_bytes(data) for data in outcomes["pooled"].to_pylist()]
+    assert all("POOL_FAILED" in [f.code for f in one.findings] for one in told)
+    assert models.equals(read_pool(whole)[1])
+    assert {t.candidate.name for one in told for t in one.trials} == {"pooled_ridge"}
+
+
+def test_one_large_group_is_shared_out_and_many_small_ones_are_not(opened):
+    _, task = opened
+    shares = [
+        len(pooling_jobs(task, groups, workers)) for groups, workers in ((1, 2), (3, 2), (2, 9), (1, 99))
+    ]
+    assert shares == [2, 1, 4, 8]
 
 
 def test_a_series_of_another_frequency_than_its_group_is_not_pooled(tmp_path):
