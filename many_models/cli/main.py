@@ -46,6 +46,13 @@ Model = Annotated[
         help="Model URI (models:/orange_juice@champion, models:/orange_juice/3) or run directory."
     ),
 ]
+Verbosity = Annotated[
+    Literal["error", "warning", "info", "debug"],
+    typer.Option(
+        help="What stderr is told: errors alone, without a progress bar; warnings; each step of the run; "
+        "each group."
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")]
 
 
@@ -69,6 +76,7 @@ def check(
         list[str] | None,
         typer.Option(help="Only these series in --mutations; may be repeated.", metavar="COL=VALUE"),
     ] = None,
+    verbosity: Verbosity = "warning",
 ) -> int:
     """Validate the configuration and the data, print every problem at once, train nothing."""
     from many_models.cli import output
@@ -78,8 +86,8 @@ def check(
         raise typer.BadParameter("--key chooses series of --mutations: give --mutations OUT.parquet too")
     try:
         if mutations is not None:
-            _write_mutations(_spec(config, data), mutations, key or [])
-        output.print_check(check_source(None, _spec(config, data), progress=_progress()), json)
+            _write_mutations(_spec(config, data), mutations, key or [], verbosity)
+        output.print_check(check_source(None, _spec(config, data), progress=_progress(verbosity)), json)
     except InputError as wrong:
         if not json:
             raise
@@ -123,6 +131,7 @@ def train(
     estimate: Annotated[
         bool, typer.Option("--estimate", help="Train a pilot alone, and print what the run would cost.")
     ] = False,
+    verbosity: Verbosity = "warning",
 ) -> int:
     """Train one forecaster per key and write the run directory, which is printed last."""
     from many_models.cli import output
@@ -144,7 +153,9 @@ def train(
             raise typer.BadParameter("--estimate is of a run over all series: leave out --only and --base")
         from many_models.runs.estimate import estimate as estimate_run
 
-        output.print_estimate(estimate_run(None, spec, limit=limit, cutoff=cutoff, progress=_progress()))
+        output.print_estimate(
+            estimate_run(None, spec, limit=limit, cutoff=cutoff, progress=_progress(verbosity))
+        )
         return 0
     if spec.registry.name is not None:
         # Hours of training must not end at a registry that was never there.
@@ -162,7 +173,7 @@ def train(
             cutoff=cutoff,
             only=only,
             base=base,
-            progress=_progress(),
+            progress=_progress(verbosity),
         )
     return _finish(run)
 
@@ -170,6 +181,7 @@ def train(
 @app.command()
 def resume(
     run_dir: Annotated[Path, typer.Argument(help="The directory of a run that was interrupted.")],
+    verbosity: Verbosity = "warning",
 ) -> int:
     """Finish an interrupted run; refit nothing that is done."""
     from many_models.cli import output
@@ -181,7 +193,7 @@ def resume(
         output.line(str(run_dir))
         return 0
     with _stopped_kindly(run_dir):
-        run = resume_run(run_dir, progress=_progress())
+        run = resume_run(run_dir, progress=_progress(verbosity))
     resumed = run.summary.get("resumed", {"kept": 0, "refitted": 0})
     output.message(f"{resumed['kept']} series were finished before; {resumed['refitted']} fitted again")
     return _finish(run)
@@ -200,6 +212,7 @@ def backtest(
     run_dir: Annotated[
         Path | None, typer.Option(help="Folder for the rows; default runs/<name>-backtest-<UTC time>.")
     ] = None,
+    verbosity: Verbosity = "warning",
 ) -> int:
     """Replay past days, everything as a run would do it then, and score what it forecast."""
     from many_models.cli import output
@@ -213,7 +226,7 @@ def backtest(
         refit=refit,
         limit=limit,
         run_dir=run_dir,
-        progress=_progress(),
+        progress=_progress(verbosity),
     )
     output.print_backtest(found.summary)
     output.line(str(found.directory))
@@ -336,6 +349,7 @@ def promote(
         str | None,
         typer.Option(help="With --only-better: a table with values that came after both were trained."),
     ] = None,
+    verbosity: Verbosity = "warning",
 ) -> int:
     """Move an alias to a version, or to the better models of two."""
     from many_models.cli import output
@@ -344,7 +358,7 @@ def promote(
     if data is not None and not only_better:
         raise typer.BadParameter("--data is what both versions are judged on: give --only-better too")
     found = promote_version(
-        name, version, alias=alias, only_better=only_better, data=data, progress=_progress()
+        name, version, alias=alias, only_better=only_better, data=data, progress=_progress(verbosity)
     )
     if found.contest is not None:
         output.print_contest(found.summary)
@@ -383,12 +397,13 @@ def monitor(
         bool, typer.Option(help="Also log it to the MLflow run of the version that is monitored.")
     ] = True,
     json: Json = False,
+    verbosity: Verbosity = "warning",
 ) -> int:
     """Compare forecasts with what came: by step, by age, and which series to train again."""
     from many_models.cli import output
     from many_models.runs.monitor import monitor as look
 
-    found = look(model, data, cutoff=cutoff, out=out, log=log, progress=_progress())
+    found = look(model, data, cutoff=cutoff, out=out, log=log, progress=_progress(verbosity))
     if json:
         for record in found.records():
             output.print_json(record)
@@ -458,21 +473,24 @@ def _finish(run: Run) -> int:
     return TOO_MANY_FAILED
 
 
-def _write_mutations(spec: ForecastSpec, out: Path, key: list[str]) -> None:
+def _write_mutations(spec: ForecastSpec, out: Path, key: list[str], verbosity: str) -> None:
     from many_models.cli import output
     from many_models.runs.mutations import mutation_table
     from many_models.runs.tables import refuse_ending, write_table
 
     refuse_ending(out)
-    table = mutation_table(None, spec, key, progress=_progress())
+    table = mutation_table(None, spec, key, progress=_progress(verbosity))
     write_table(table.to_pandas(), out)
     output.message(f"{table.num_rows} changes of values written to {out}")
 
 
-def _progress() -> Any:
+def _progress(verbosity: str = "warning") -> Any:
+    """Progress bars, unless errors alone are asked for; what is logged goes to stderr from there on."""
+    from many_models.cli import output
     from many_models.runs.progress import Progress
 
-    return Progress()
+    output.tell_from(verbosity)
+    return Progress(visible=verbosity != "error")
 
 
 def _register(run: Run, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -50,7 +51,7 @@ def problem_record(problem: Problem) -> dict[str, Any]:
 
 
 class _Plainly(logging.Handler):
-    """Writes each message once, and nothing but the message, to stderr."""
+    """Writes each warning once, and nothing but the message, to stderr; below warnings with the time."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
@@ -59,7 +60,9 @@ class _Plainly(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """The message on stderr, unless it stands there already."""
         text = record.getMessage()
-        if text not in self._told:
+        if record.levelno < logging.WARNING:
+            message(f"{time.strftime('%H:%M:%S', time.localtime(record.created))} {text}")
+        elif text not in self._told:
             self._told.add(text)
             message(text)
 
@@ -68,7 +71,7 @@ class _Plainly(logging.Handler):
 def warnings_on_stderr() -> Iterator[None]:
     """What this package warns of goes to stderr meanwhile, once and plainly."""
     log, handler = logging.getLogger("many_models"), _Plainly()
-    propagate = log.propagate
+    propagate, level = log.propagate, log.level
     log.addHandler(handler)
     # A library that gives the root logger a handler would print the same again.
     log.propagate = False
@@ -76,7 +79,17 @@ def warnings_on_stderr() -> Iterator[None]:
         yield
     finally:
         log.propagate = propagate
+        log.setLevel(level)
         log.removeHandler(handler)
+
+
+def tell_from(level: str) -> None:
+    """Says on stderr what is logged from this level on, while `warnings_on_stderr` holds."""
+    log = logging.getLogger("many_models")
+    log.setLevel(level.upper())
+    for handler in log.handlers:
+        if isinstance(handler, _Plainly):
+            handler.setLevel(level.upper())
 
 
 def print_json(record: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 import pandas as pd
 
@@ -76,6 +76,14 @@ class GroupAnswer:
     payload: bytes
 
 
+Tell: TypeAlias = Callable[[str, Mapping[str, Any]], None]
+"""Takes the name of an event and what there is to say of it."""
+
+
+def nobody(event: str, facts: Mapping[str, Any]) -> None:
+    """Hears of events and says nothing."""
+
+
 class Panel(Protocol):
     """A canonical panel on an engine, grouped by model key.
 
@@ -101,13 +109,18 @@ class Panel(Protocol):
         """The greatest canonical time `t` at which any target is observed; None when there is none."""
 
     def map(
-        self, job: GroupJob, groups: list[int], attachments: Mapping[int, bytes] | None = None
+        self,
+        job: GroupJob,
+        groups: list[int],
+        attachments: Mapping[int, bytes] | None = None,
+        tell: Tell = nobody,
     ) -> Iterator[list[GroupAnswer]]:
         """The answers for these groups, in batches as they come: each group exactly once.
 
         Local: a batch every few seconds. Spark: a few for each wave. Where nothing came for some seconds
         a batch is empty, so that whoever reads can look whether to go on. Closing the iterator cancels.
-        With `attachments` every group's bytes travel beside its rows to `job.run`; they are looked
+        `tell` hears what becomes of the engine's own work (on Spark: of waves, and of tasks that were tried
+        again). With `attachments` every group's bytes travel beside its rows to `job.run`; they are looked
         up when the group's turn comes.
         """
 

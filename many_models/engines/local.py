@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from many_models.engines.base import GroupAnswer, GroupJob
+from many_models.engines.base import GroupAnswer, GroupJob, Tell, nobody
 from many_models.engines.forgotten import with_forgotten
 from many_models.engines.groups import Grouped, costliest_first, evenly, last_observed
 from many_models.engines.guarded import Children
@@ -95,12 +95,17 @@ class LocalPanel:
         return last_observed(self._grouped.frame)
 
     def map(
-        self, job: GroupJob, groups: list[int], attachments: Mapping[int, bytes] | None = None
+        self,
+        job: GroupJob,
+        groups: list[int],
+        attachments: Mapping[int, bytes] | None = None,
+        tell: Tell = nobody,
     ) -> Iterator[list[GroupAnswer]]:
         """The answers for these groups, each once, a batch every few seconds; closing it cancels.
 
-        The groups with most rows go first.
+        The groups with most rows go first. There is nothing to `tell` but that it begins.
         """
+        tell("children at work", {"groups": len(groups), "workers": self._children.workers})
         order = costliest_first(self.groups, groups)
         tasks = (
             (group, self._grouped.rows_of(group), *(() if attachments is None else (attachments[group],)))

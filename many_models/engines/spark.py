@@ -15,14 +15,14 @@ import time
 import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from many_models.engines.base import GroupAnswer, GroupJob
+from many_models.engines.base import GroupAnswer, GroupJob, Tell, nobody
 from many_models.engines.forgotten import with_forgotten
 from many_models.engines.groups import Grouped, costliest_first, evenly
 from many_models.engines.reading import Table, canonical_table, last_stamp, layout_of, read_files, time_only
@@ -162,6 +162,15 @@ class Staging:
                 self._folder.parent.rmdir()
 
 
+@dataclass(frozen=True)
+class _Landed:
+    """A wave that is back: its answers, how many of its groups were in tasks tried again, seconds."""
+
+    answers: list[GroupAnswer]
+    again: int
+    seconds: float
+
+
 class SparkPanel:
     """A canonical panel in a staging folder of a cluster."""
 
@@ -215,7 +224,11 @@ class SparkPanel:
         )
 
     def map(
-        self, job: GroupJob, groups: list[int], attachments: Mapping[int, bytes] | None = None
+        self,
+        job: GroupJob,
+        groups: list[int],
+        attachments: Mapping[int, bytes] | None = None,
+        tell: Tell = nobody,
     ) -> Iterator[list[GroupAnswer]]:
         """The answers for these groups, each once, wave by wave as they come back; closing it cancels.
 
@@ -235,8 +248,8 @@ class SparkPanel:
         most_alone = max(1, self._workers - 1)
         pace = Pace(self._workers)
         tag = f"many-models-{uuid.uuid4().hex}"
-        waves: dict[Future[list[GroupAnswer]], list[int]] = {}
-        singles: dict[Future[list[GroupAnswer]], list[int]] = {}
+        waves: dict[Future[_Landed], list[int]] = {}
+        singles: dict[Future[_Landed], list[int]] = {}
         threads = ThreadPoolExecutor(_IN_FLIGHT + most_alone, thread_name_prefix="many-models-wave")
         landed = time.monotonic()
         try:
@@ -244,18 +257,25 @@ class SparkPanel:
                 while alone and len(singles) < most_alone:
                     single = [alone.pop(0)]
                     singles[threads.submit(self._wave, single, packed, tag, attachments)] = single
+                    tell("wave started", {"groups": 1, "alone": True})
                 while waiting and len(waves) < _IN_FLIGHT:
                     count = pace.take([costs[group] for group in waiting])
                     wave, waiting = waiting[:count], waiting[count:]
                     waves[threads.submit(self._wave, wave, packed, tag, attachments)] = wave
+                    tell("wave started", {"groups": count, "alone": False})
                 back, _ = wait([*waves, *singles], _LOOK_SECONDS, FIRST_COMPLETED)
                 if not back:
                     yield []
                 for flight in back:
-                    answers = flight.result()
+                    landing = flight.result()
+                    answers = landing.answers
+                    size = sum(len(answer.payload) for answer in answers)
+                    if landing.again:
+                        tell("tasks tried again", {"groups": landing.again})
+                    seconds = round(landing.seconds, 3)
+                    tell("wave done", {"groups": len(answers), "seconds": seconds, "bytes": size})
                     if flight in waves:
                         wave = waves.pop(flight)
-                        size = sum(len(answer.payload) for answer in answers)
                         pace.done(sum(costs[group] for group in wave), time.monotonic() - landed, size)
                         landed = time.monotonic()
                     else:
@@ -275,10 +295,11 @@ class SparkPanel:
 
     def _wave(
         self, groups: list[int], packed: Any, tag: str, attachments: Mapping[int, bytes] | None
-    ) -> list[GroupAnswer]:
+    ) -> _Landed:
         """The answers of one wave: one Spark job, whose tasks are cut here."""
         from many_models.engines.worker import ANSWERS, answers_of, attached_answers_of
 
+        began = time.monotonic()
         costs = cost_of(self.groups["rows"].to_numpy()[groups]).tolist()
         tasks = min(len(groups), self._workers * TASKS_PER_CORE)
         numbers = partition_numbers(tasks)
@@ -288,18 +309,20 @@ class SparkPanel:
         with spark_errors("the Spark job failed"), _tagged(self._spark, tag):
             if attachments is None:
                 run = answers_of(packed.packed, packed.deadline_seconds, self.layout)
-                answers = rows.applyInPandas(run, _ddl(ANSWERS))
+                asked = rows.applyInPandas(run, _ddl(ANSWERS))
             else:
                 attached = self._attached(groups, task_of, attachments).repartition(tasks, "task")
                 with_attached = attached_answers_of(packed.packed, packed.deadline_seconds, self.layout)
-                answers = rows.cogroup(attached.groupBy("task")).applyInPandas(with_attached, _ddl(ANSWERS))
-            table = arrow_of(answers)
-        return [
+                asked = rows.cogroup(attached.groupBy("task")).applyInPandas(with_attached, _ddl(ANSWERS))
+            table = arrow_of(asked)
+        answers = [
             GroupAnswer(group, payload)
             for group, payload in zip(
                 table.column("group").to_pylist(), table.column("payload").to_pylist(), strict=True
             )
         ]
+        again = sum(attempt > 0 for attempt in table.column("attempt").to_pylist())
+        return _Landed(answers, again, time.monotonic() - began)
 
     def _attached(self, groups: list[int], tasks: list[int], attachments: Mapping[int, bytes]) -> Any:
         """What is attached to these groups, a row each, sent in messages of bounded size."""

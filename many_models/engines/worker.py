@@ -30,7 +30,7 @@ from many_models.panel.layout import Facts, Layout
 Batches: TypeAlias = Iterator[pa.RecordBatch]
 Mapping: TypeAlias = Callable[[Batches], Batches]
 
-ANSWERS = pa.schema([("group", pa.int32()), ("payload", pa.binary())])
+ANSWERS = pa.schema([("group", pa.int32()), ("payload", pa.binary()), ("attempt", pa.int32())])
 ATTACHED = pa.schema([("group", pa.int32()), ("task", pa.int32()), ("attachment", pa.binary())])
 FACTS = pa.schema([("facts", pa.string())])
 
@@ -219,11 +219,16 @@ def attached_answers_of(
 
 def _answered(answers: Iterable[GroupAnswer]) -> pd.DataFrame:
     """One row per answer, of the schema `ANSWERS`."""
+    from pyspark import TaskContext
+
     every = list(answers)
+    context = TaskContext.get()
+    attempt = 0 if context is None else context.attemptNumber()
     return pd.DataFrame(
         {
             "group": np.array([answer.group for answer in every], dtype=np.int32),
             "payload": [answer.payload for answer in every],
+            "attempt": np.full(len(every), attempt, dtype=np.int32),
         }
     )
 

@@ -24,6 +24,7 @@ from many_models.automl.prior import Prior
 from many_models.automl.rows import FOLDERS, schemas
 from many_models.errors import Cancelled, DamagedError, DataError, LookupFailed, Problem, StorageError
 from many_models.panel.layout import Layout
+from many_models.runs.chronicle import EVENTS
 from many_models.runs.journal import TRAIN, Beginning, Journal, Plan
 from many_models.spec import ForecastSpec
 
@@ -100,6 +101,7 @@ class RunDirectory:
         """Removes a run that came to nothing before it was laid out."""
         self.journal.forget()
         (self.path / SPEC).unlink(missing_ok=True)
+        (self.path / EVENTS).unlink(missing_ok=True)
 
     @classmethod
     def open(cls, path: str | Path) -> RunDirectory:

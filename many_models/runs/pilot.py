@@ -11,7 +11,7 @@ import pandas as pd
 from many_models.automl.pilot import GroupStudy, learned, no_study, read_study, study_group
 from many_models.automl.prior import Prior
 from many_models.automl.task import TrainTask
-from many_models.engines.base import GroupJob, Panel
+from many_models.engines.base import GroupJob, Panel, Tell, nobody
 from many_models.runs.progress import Progress
 
 PILOT_GROUPS = 40
@@ -47,15 +47,16 @@ def run_pilot(
     groups: list[int],
     progress: Progress,
     look: Callable[[], None] = lambda: None,
+    tell: Tell = nobody,
 ) -> tuple[Prior, dict[int, GroupStudy]]:
     """The prior of the task, blended with what these groups teach, and what each of them taught.
 
-    `look` is called every few seconds, and ends the pilot by raising.
+    `look` is called every few seconds, and ends the pilot by raising; `tell` hears what the engine does.
     """
     job = GroupJob(study_group, no_study, no_study, replace(task, run_id="pilot"), task.seconds)
     found: dict[int, GroupStudy] = {}
     with progress.bar("pilot", len(groups)) as step:
-        for batch in panel.map(job, groups):
+        for batch in panel.map(job, groups, tell=tell):
             found.update((answer.group, read_study(answer.payload)) for answer in batch)
             step(len(found))
             look()

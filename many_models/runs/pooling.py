@@ -21,7 +21,7 @@ import pyarrow as pa
 from many_models.automl.pooled import Pooled
 from many_models.automl.pooling import fall_back_pool, pool_group, read_pool
 from many_models.automl.task import TrainTask
-from many_models.engines.base import GroupAnswer, GroupJob, Panel, Trouble
+from many_models.engines.base import GroupAnswer, GroupJob, Panel, Tell, Trouble
 from many_models.panel.findings import finding
 from many_models.panel.fingerprint import MARK_BYTES, fingerprint
 from many_models.panel.keys import SeriesKey
@@ -93,10 +93,11 @@ def run_pools(
     done: Done,
     progress: Progress,
     elapsed: Callable[[], float],
+    tell: Tell,
 ) -> int:
     """The number of the last batch, once every group is pooled that was not before.
 
-    Stops early where the budget of the run is spent.
+    Stops early where the budget of the run is spent; `tell` hears what the engine does.
 
     Raises
     ------
@@ -107,7 +108,7 @@ def run_pools(
     number, total = done.batch, job.argument.spec.budget.seconds_total
     if not waiting:
         return number
-    answers = pools.panel.map(job, waiting)
+    answers = pools.panel.map(job, waiting, tell=tell)
     try:
         with progress.bar("pooling", len(pools.groups)) as step:
             count = len(pools.groups) - len(waiting)

@@ -17,6 +17,7 @@ from many_models.registry.records import Column, ColumnType, Flavor, Record, Ver
 from many_models.registry.store import Registry
 from many_models.runs.base_version import kept_rows
 from many_models.runs.bundling import bundle_of_run
+from many_models.runs.chronicle import Chronicle
 from many_models.runs.directory import RUNS, RunDirectory
 from many_models.runs.series_models import GRANULARITY, single_bundles
 from many_models.spec import ForecastSpec
@@ -88,6 +89,7 @@ def register_run(run: Run, name: str | None, alias: str | None, tracking_uri: st
                     version, single_bundles(bundle, chosen, folder / "series"), flavor, moved
                 )
         except OutsideError as trouble:
+            Chronicle(run.directory).note("registration failed", error=type(trouble).__name__)
             again = trouble.continue_with or f"many-models register {run.directory} {chosen}"
             raise type(trouble)(trouble.message, again) from trouble
     promotion = {}
@@ -98,6 +100,7 @@ def register_run(run: Run, name: str | None, alias: str | None, tracking_uri: st
         version = source.version(version.uri)
     registered = {"name": version.name, "version": version.version, "alias": version.alias}
     RunDirectory(run.directory).write_summary({**summary, "registered": registered, **promotion})
+    Chronicle(run.directory).note("run registered", **registered)
     return version
 
 

@@ -9,9 +9,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from many_models.errors import LookupFailed, Problem
+from many_models.errors import DamagedError, LookupFailed, Problem
 from many_models.panel.keys import SeriesKey
 from many_models.panel.layout import Layout
+from many_models.runs.chronicle import read_events
 from many_models.runs.directory import RunDirectory
 from many_models.spec import ForecastSpec
 
@@ -57,6 +58,13 @@ class Run:
     def time_column(self) -> str:
         """Name of the time column."""
         return self.layout.time.name
+
+    def events(self) -> pd.DataFrame:
+        """One row per event of the run in their order: at, level, event, and what each says of itself."""
+        frame = pd.DataFrame(read_events(self.directory), columns=None)
+        if frame.empty:
+            return pd.DataFrame({name: pd.Series(dtype="str") for name in ("at", "level", "event")})
+        return frame.assign(at=pd.to_datetime(frame["at"], format="ISO8601", utc=True))
 
     def results(self) -> pd.DataFrame:
         """One row per series: status, reason, learner, score, skill, bias, …"""
@@ -217,9 +225,10 @@ class Run:
         if key:
             table = _of_key(table, self.layout, key, known=self._directory.read("results"))
         frame: pd.DataFrame = table.to_pandas()
-        if self._directory.layout().keys:
-            frame = _in_key_order(frame, self.key_columns)
-        return frame
+        missing = [name for name in self.key_columns if name not in frame.columns]
+        if missing:
+            raise DamagedError(f"{self.directory}: {folder}/ lacks the key column {missing[0]!r} of layout.json")
+        return _in_key_order(frame, self.key_columns) if self.key_columns else frame
 
     def __repr__(self) -> str:
         return f"Run({str(self.directory)!r})"

@@ -75,11 +75,20 @@ class Tally:
             self._slowest.append((float(seconds[place]), key))
         self._slowest = sorted(self._slowest, key=lambda one: -one[0])[:MOST_STRAGGLERS]
 
+    @property
+    def middle_seconds(self) -> float:
+        """What the middle series of those so far took."""
+        return float(np.median(self._seconds)) if self._seconds else 0.0
+
+    @property
+    def straggling_seconds(self) -> float:
+        """What a series has to take to be a straggler among those so far."""
+        return max(STRAGGLES, STRAGGLES * self.middle_seconds)
+
     def stragglers(self) -> dict[str, Any]:
         """Series that took far longer than the middle one: how many, its seconds, and the slowest by key."""
-        seconds = np.array(self._seconds)
-        middle = float(np.median(seconds)) if seconds.size else 0.0
-        limit = max(STRAGGLES, STRAGGLES * middle)
+        seconds, middle = np.array(self._seconds), self.middle_seconds
+        limit = self.straggling_seconds
         named = [{"key": key, "seconds": _rounded(spent)} for spent, key in self._slowest if spent > limit]
         return {
             "count": int((seconds > limit).sum()),

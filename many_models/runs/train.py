@@ -15,26 +15,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow as pa
 
+import many_models
 from many_models.automl.prior import Prior, shipped_prior
-from many_models.automl.rows import FOLDERS, read_rows
 from many_models.automl.settings import weight_problems
 from many_models.automl.task import TrainTask
-from many_models.engines.base import Engine, GroupJob, Panel
+from many_models.engines.base import Engine, Panel
 from many_models.engines.table import engine_for
 from many_models.errors import Cancelled, DataError, ManyModelsError, Problem
 from many_models.panel.allowance import Allowance
 from many_models.panel.clusters import Clusters
 from many_models.panel.events import EventTable
 from many_models.panel.findings import Finding, finding
-from many_models.panel.fingerprint import MARK_BYTES
 from many_models.panel.frequency import panel_frequency
 from many_models.panel.layout import Layout
 from many_models.panel.leakage import Suspect, leakage_suspects, trimmed, without_columns
 from many_models.panel.preparation import PrepareSettings
 from many_models.runs.availability import unavailable
 from many_models.runs.base_version import Base, open_base, refuse_other_panel
+from many_models.runs.batches import batch_events, batches, together
+from many_models.runs.chronicle import Chronicle
 from many_models.runs.clustering import sorted_series
 from many_models.runs.directory import RunDirectory, default_directory, refuse_used, staging_of
 from many_models.runs.events import event_findings, events_of
@@ -253,10 +253,25 @@ def carry_on(
     Cancelled
         When the file `cancel` was put into the run directory.
     """
+    chronicle = Chronicle(directory.path)
+    with chronicle.under_way():
+        _carry_on(engine, data, directory, beginning, progress, chronicle)
+
+
+def _carry_on(
+    engine: Engine,
+    data: Any,
+    directory: RunDirectory,
+    beginning: Beginning,
+    progress: Progress,
+    chronicle: Chronicle,
+) -> None:
+    """The same, without saying how it ended."""
     started = time.perf_counter()
     spec, journal = directory.spec(), directory.journal
     limit, cutoff = beginning.limit, beginning.cutoff
     opened = open_source(engine, data, spec, directory.path, limit, cutoff)
+    chronicle.note("run opened", **_opening(opened, beginning))
     try:
         base = None if beginning.base is None else open_base(beginning.base, spec.registry.tracking_uri)
         if spec.data.group == "auto":
@@ -282,7 +297,10 @@ def carry_on(
             size = 0 if given is not None else pilot_size(spec.validation.pilot, len(opened.groups))
             if size:
                 sample = pilot_groups(opened.panel.groups, opened.groups, size, spec.seed)
-                prior, _ = run_pilot(opened.panel, task, sample, progress, directory.stop_if_cancelled)
+                chronicle.note("pilot started", groups=size)
+                prior, _ = run_pilot(
+                    opened.panel, task, sample, progress, directory.stop_if_cancelled, chronicle.tell
+                )
                 task = replace(task, prior=prior)
             plan = Plan(opened.frequency, task.panel_end)
             groups = opened.panel.groups.iloc[opened.groups]
@@ -295,14 +313,22 @@ def carry_on(
         kept = tally.series
         if goes_on:
             journal.note_resumed(kept)
+            chronicle.note("run resumed", kept=kept)
         began = started - done.seconds
         if opened.pools is not None:
             pools = pools_of(opened.pools, opened.panel, set(opened.groups) - done.marks.keys())
+            chronicle.note("pooling started", groups=len(pools.groups), kept=len(done.pools))
             batch = run_pools(
-                pools, pooling_job(task), directory, done, progress, lambda: time.perf_counter() - began
+                pools,
+                pooling_job(task),
+                directory,
+                done,
+                progress,
+                lambda: time.perf_counter() - began,
+                chronicle.tell,
             )
             done = replace(done, batch=batch)
-        refitted = _run_groups(opened, task, directory, done, tally, progress, began)
+        refitted = _run_groups(opened, task, directory, done, tally, progress, began, chronicle)
     finally:
         opened.panel.close()
     _balance(tally, opened.series)
@@ -312,6 +338,22 @@ def carry_on(
     if journal.times_resumed():
         summary["resumed"] = {"times": journal.times_resumed(), "kept": kept, "refitted": refitted}
     directory.write_summary(summary)
+    chronicle.note("run done", series=tally.series, outcomes=summary["outcomes"], seconds=summary["seconds"])
+
+
+def _opening(opened: Opened, beginning: Beginning) -> dict[str, Any]:
+    """What the first event of a run says of it."""
+    engine = opened.engine.describe()
+    return {
+        "run_id": beginning.run_id,
+        "spec_fingerprint": beginning.spec_fingerprint,
+        "code_version": many_models.__version__,
+        "engine": engine["name"],
+        "workers": int(engine["workers"]),
+        "series": opened.series,
+        "groups": len(opened.groups),
+        "rows": int(opened.panel.groups["rows"].iloc[opened.groups].sum()),
+    }
 
 
 def _inherit(
@@ -486,6 +528,7 @@ def _run_groups(
     tally: Tally,
     progress: Progress,
     started: float,
+    chronicle: Chronicle,
 ) -> int:
     """How many groups were trained again; all that are not done are trained and written.
 
@@ -503,17 +546,20 @@ def _run_groups(
     with progress.bar("training", opened.series) as step:
         step(tally.series)
         while waiting and jobs:
-            for marks, tables in _batches(opened.panel, jobs.pop(), sorted(waiting), attached):
-                if marks:
+            for answers in batches(opened.panel, jobs.pop(), sorted(waiting), attached, chronicle):
+                if answers:
                     number += 1
+                    marks, tables = together(answers)
                     refitted += len(done.marks.keys() & marks.keys())
                     waiting -= marks.keys()
                     directory.append(number, tables, marks, time.perf_counter() - started)
                     tally.add(tables)
                     step(tally.series)
+                    chronicle.notes(batch_events(number, answers, tally, opened.series))
                 if waiting:
                     directory.stop_if_cancelled()
                 if waiting and total is not None and time.perf_counter() - started > total * OVERRUN:
+                    chronicle.note("budget spent", seconds=total, waiting=len(waiting))
                     jobs.append(cancelling_job(task, LEAST_DEADLINE))
                     attached = None
                     total = None
@@ -559,26 +605,6 @@ def usual_weight(opened: Opened, column: str | None) -> float | None:
     weights = first.to_numpy(np.float64)
     known = weights[weights >= 0]
     return float(known.mean()) if known.size and known.mean() > 0 else None
-
-
-def _batches(
-    panel: Panel, job: GroupJob, groups: list[int], attached: Attached | None
-) -> Iterator[tuple[dict[int, bytes], dict[str, list[pa.Table]]]]:
-    """The fingerprint by group and the tables by folder of each batch."""
-    answers = panel.map(job, groups, attached)
-    try:
-        for batch in answers:
-            marks: dict[int, bytes] = {}
-            tables: dict[str, list[pa.Table]] = {folder: [] for folder in FOLDERS}
-            for answer in sorted(batch, key=lambda a: a.group):
-                marks[answer.group] = answer.payload[:MARK_BYTES]
-                for folder, table in read_rows(answer.payload[MARK_BYTES:]).items():
-                    tables[folder].append(table)
-            yield marks, tables
-    finally:
-        close = getattr(answers, "close", None)
-        if close is not None:
-            close()
 
 
 def _balance(tally: Tally, series: int) -> None:

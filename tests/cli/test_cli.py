@@ -289,6 +289,22 @@ def test_train_ends_with_the_run_directory_and_registers(trained, folder):
     assert not (folder / "mlflow.db").exists()
 
 
+@pytest.mark.parametrize(
+    ("verbosity", "told", "untold"),
+    [
+        ("error", [], ["run "]),
+        ("debug", ["run opened", "group done", "run done"], []),
+    ],
+)
+def test_verbosity_says_what_stderr_is_told(run, here, tmp_path, verbosity, told, untold):
+    said = run("train", "shops.yaml", "--limit", 1, "--run-dir", tmp_path / "run", "--verbosity", verbosity)
+    assert said.code == 0
+    for words in told:
+        assert words in said.err
+    for words in untold:
+        assert words not in said.err
+
+
 def test_train_with_limit_and_cutoff_into_a_folder_of_its_own(run, here):
     told = run("train", "shops.yaml", "--limit", 1, "--cutoff", "2022-06-30")
     assert told.code == 0, told.err
