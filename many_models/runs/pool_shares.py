@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,7 +17,7 @@ import pandas as pd
 
 from many_models.automl.pooling import Share, fall_back_pool, joined, pool_group
 from many_models.automl.task import TrainTask
-from many_models.engines.base import GroupAnswer, GroupJob, Panel, Trouble
+from many_models.engines.base import GroupAnswer, GroupJob, Panel, Tell, Trouble, nobody
 from many_models.panel.fingerprint import MARK_BYTES, fingerprint
 
 MOST_SHARES = 8
@@ -55,10 +55,12 @@ def pooling_jobs(task: TrainTask, groups: int, workers: int) -> list[GroupJob]:
     ]
 
 
-def pooled_by(panel: Panel, jobs: Sequence[GroupJob], groups: list[int]) -> Iterator[list[GroupAnswer]]:
+def pooled_by(
+    panel: Panel, jobs: Sequence[GroupJob], groups: list[int], tell: Tell = nobody
+) -> Generator[list[GroupAnswer]]:
     """The answers of these groups in batches, each once every job has answered; closing it cancels."""
     if len(jobs) == 1:
-        yield from panel.map(jobs[0], groups)
+        yield from panel.map(jobs[0], groups, tell=tell)
         return
     answers: queue.Queue[tuple[int, list[GroupAnswer] | BaseException | None]] = queue.Queue()
     stopped = threading.Event()
@@ -66,7 +68,7 @@ def pooled_by(panel: Panel, jobs: Sequence[GroupJob], groups: list[int]) -> Iter
     def ask(number: int, job: GroupJob) -> None:
         try:
             # a map is a generator: closing it cancels what is under way
-            with closing(cast("Any", panel.map(job, groups))) as batches:
+            with closing(cast("Any", panel.map(job, groups, tell=tell))) as batches:
                 for batch in batches:
                     answers.put((number, batch))
                     if stopped.is_set():

@@ -2,7 +2,8 @@
 
 ::
 
-    pool    one task per group:  its shared models ─► models/, what they did for each series ─► journal/
+    pool    one task per group, or where workers would be idle one for each share of its candidates:
+            its shared models ─► models/, what they did for each series ─► journal/
     train   one task per series: its own learners beside what the group did for it ─► all other rows
 
 Where the group is the series there is one stage. The stage `pool` is journaled like any batch: a run
@@ -19,14 +20,15 @@ import pandas as pd
 import pyarrow as pa
 
 from many_models.automl.pooled import Pooled
-from many_models.automl.pooling import fall_back_pool, pool_group, read_pool
+from many_models.automl.pooling import read_pool
 from many_models.automl.task import TrainTask
-from many_models.engines.base import GroupAnswer, GroupJob, Panel, Tell, Trouble
+from many_models.engines.base import GroupAnswer, GroupJob, Panel, Tell
 from many_models.panel.findings import finding
-from many_models.panel.fingerprint import MARK_BYTES, fingerprint
+from many_models.panel.fingerprint import MARK_BYTES
 from many_models.panel.keys import SeriesKey
 from many_models.runs.directory import RunDirectory
 from many_models.runs.journal import POOL, Done
+from many_models.runs.pool_shares import pooled_by
 from many_models.runs.progress import Progress
 
 if TYPE_CHECKING:
@@ -71,24 +73,9 @@ def pools_of(pools: Pools, panel: Panel, series: Iterable[int]) -> Pools:
     return replace(pools, groups=[group for group in pools.groups if keys[group] in wanted])
 
 
-def pool_marked(frame: pd.DataFrame, task: TrainTask) -> bytes:
-    """The fingerprint of a group's frame, and the answer of `pool_group`."""
-    return fingerprint(frame) + pool_group(frame, task)
-
-
-def fall_back_marked(frame: pd.DataFrame, task: TrainTask, trouble: Trouble) -> bytes:
-    """The fingerprint of a group's frame, and the answer of `fall_back_pool`."""
-    return fingerprint(frame) + fall_back_pool(frame, task, trouble)
-
-
-def pooling_job(task: TrainTask) -> GroupJob:
-    """The job that pools a group."""
-    return GroupJob(pool_marked, fall_back_marked, fall_back_marked, task, task.seconds)
-
-
 def run_pools(
     pools: Pools,
-    job: GroupJob,
+    jobs: Sequence[GroupJob],
     directory: RunDirectory,
     done: Done,
     progress: Progress,
@@ -105,10 +92,11 @@ def run_pools(
         When the file `cancel` was put into the run directory.
     """
     waiting = [group for group in pools.groups if group not in done.pools]
-    number, total = done.batch, job.argument.spec.budget.seconds_total
+    task = jobs[0].argument.train
+    number, total = done.batch, task.spec.budget.seconds_total
     if not waiting:
         return number
-    answers = pools.panel.map(job, waiting, tell=tell)
+    answers = pooled_by(pools.panel, jobs, waiting, tell)
     try:
         with progress.bar("pooling", len(pools.groups)) as step:
             count = len(pools.groups) - len(waiting)
@@ -116,15 +104,13 @@ def run_pools(
             for batch in answers:
                 if batch:
                     number, count = number + 1, count + len(batch)
-                    _write_pools(number, batch, job.argument, directory, elapsed())
+                    _write_pools(number, batch, task, directory, elapsed())
                     step(count)
                 directory.stop_if_cancelled()
                 if total is not None and elapsed() > total:
                     break
     finally:
-        close = getattr(answers, "close", None)
-        if close is not None:
-            close()
+        answers.close()
     return number
 
 

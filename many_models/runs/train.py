@@ -42,7 +42,8 @@ from many_models.runs.fingerprints import cancelling_job, marking_job, training_
 from many_models.runs.inheritance import based_on, inherited_tables, select
 from many_models.runs.journal import Beginning, Done, Plan, sole_writer
 from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
-from many_models.runs.pooling import Attached, Pools, members_of, pooling_job, pools_of, run_pools
+from many_models.runs.pool_shares import pooling_jobs
+from many_models.runs.pooling import Attached, Pools, members_of, pools_of, run_pools
 from many_models.runs.progress import Progress, silent
 from many_models.runs.run import Run
 from many_models.runs.tally import Tally
@@ -320,7 +321,7 @@ def _carry_on(
             chronicle.note("pooling started", groups=len(pools.groups), kept=len(done.pools))
             batch = run_pools(
                 pools,
-                pooling_job(task),
+                pooling_jobs(task, len(pools.groups), int(engine.describe()["workers"])),
                 directory,
                 done,
                 progress,
