@@ -1,6 +1,6 @@
 """Damaged and hostile files by the hundred thousand: nothing runs, no file outside is read, bounded memory.
 
-    python benchmarks/fuzz.py [--count N] [--seed S]
+    python benchmarks/fuzz.py [--count N] [--seed S] [--seconds N]
 
 A small run is trained, and its files and those of its bundle are changed in many ways: bits flipped, cut
 short, spliced, grown, filled with odd bytes; documents with values of other types, class names, paths that
@@ -21,6 +21,7 @@ import contextlib
 import copy
 import gc
 import json
+import math
 import random
 import shutil
 import sys
@@ -326,22 +327,30 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--count", type=int, default=100_000, help="changed files to feed")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=math.inf,
+        help="stop after so long; every kind gets the same part of it, and what one leaves goes to the next",
+    )
     options = parser.parse_args(argv)
     with harness.scratch() as folder:
         feeder = Feeder(folder.resolve())
         watch = Watch(folder.resolve())
-        failures = feed(feeder, watch, options.count, options.seed)
+        failures = feed(feeder, watch, options.count, options.seed, options.seconds)
     return 1 if failures else 0
 
 
-def feed(feeder: Feeder, watch: Watch, count: int, seed: int) -> int:
+def feed(feeder: Feeder, watch: Watch, count: int, seed: int, limit: float = math.inf) -> int:
     """How many of the changed files were not dealt with; prints a table."""
     failures, slowest, start = 0, 0.0, time.perf_counter()
     before, most = megabytes(), 0.0
     print(f"{'fed':>8} {'refused':>8} {'read':>8}  kind", flush=True)
-    for name, share, attempt in feeder.kinds:
+    for place, (name, share, attempt) in enumerate(feeder.kinds, start=1):
         told: collections.Counter[str] = collections.Counter()
         for number in range(max(1, round(count * share))):
+            if time.perf_counter() - start > limit * place / len(feeder.kinds):
+                break
             draw = random.Random(f"{seed}/{name}/{number}")
             begun = time.perf_counter()
             watch.on = True

@@ -404,6 +404,11 @@ class Layout:
         for found, allowed in words:
             if found not in allowed:
                 raise ValueError(f"{found!r} is none of {', '.join(allowed)}")
+        names: list[object] = [self.time.name, self.target]
+        names += [key.name for key in self.keys] + [column.name for column in self.covariates]
+        names += [name for name in (self.mask, self.closed) if name is not None]
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("the name of a column is no text")
         if not all(0 <= place < len(self.keys) for place in self.group):
             raise ValueError("group names a key column that is not there")
         if self.context is not None:

@@ -169,13 +169,13 @@ def _nothing_in_common(with_data: bool, series: int) -> Problem:
     if with_data:
         return Problem(
             "--data",
-            f"no later values of any of the {series} series that both versions have",
+            f"no later values of any of the {series} series that have another model in each version",
             "a table with values after the cutoffs of both versions, or after the champion's",
             "promote when newer values are there",
         )
     return Problem(
         "--only-better",
-        f"no fold of any of the {series} series that both versions have begins at the same cutoff",
+        f"no common cutoff of folds in any of the {series} series that have another model in each version",
         "--data PATH with values that came after both versions were trained",
         "give --data PATH",
     )

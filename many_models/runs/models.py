@@ -345,12 +345,12 @@ class ModelSet:
         table = self._store.index(names)
         hints, like = [], {}
         for name, value in zip(names, key.values, strict=True):
-            values = {str(v): v for v in pc.unique(table[name]).to_pylist()}
-            if str(value) not in values:
-                found = nearest(str(value), list(values))
-                hints.append(f"no {name} is {value!r}" + (f", nearest {found!r}" if found else ""))
-                if found:
-                    like[name] = values[found]
+            values = pc.unique(table[name]).to_pylist()
+            if value not in values:
+                found = _like(value, values)
+                hints.append(f"no {name} is {value!r}" + ("" if found is None else f", nearest {found!r}"))
+                if found is not None:
+                    like[name] = found
         near = _near(table, key, like)
         return Problem(
             "key",
@@ -359,6 +359,13 @@ class ModelSet:
             "; ".join([*hints, *([f"near it: {', '.join(near)}"] if near else [])])
             or "list them with keys()",
         )
+
+
+def _like(value: Any, values: list[Any]) -> Any:
+    """Which of the values is most like one that is not among them: the closest number, or text; else None."""
+    if isinstance(value, str):
+        return nearest(value, values)
+    return min(values, key=lambda other: (abs(other - value), other), default=None)
 
 
 def _near(table: pa.Table, key: SeriesKey, like: Mapping[str, Any]) -> list[str]:
@@ -397,7 +404,7 @@ def open_models(uri: str | Path, *, tracking_uri: str | None = None) -> ModelSet
     Parameters
     ----------
     uri
-        A model URI or the path of a run directory.
+        A model URI (`runs:/ID/model` for a run's own), or the path of a run directory or bundle.
     tracking_uri
         Default: MLFLOW_TRACKING_URI, else the local SQLite file.
 
@@ -413,8 +420,11 @@ def open_models(uri: str | Path, *, tracking_uri: str | None = None) -> ModelSet
         from many_models.runs.registration import registry
 
         source = registry(tracking_uri)
-        version = source.version(text)
-        lineage = {"name": version.name, "version": version.version, "mlflow_run_id": version.run_id}
+        if text.startswith("runs:/"):
+            lineage: dict[str, Any] = {"mlflow_run_id": text.removeprefix("runs:/").partition("/")[0]}
+        else:
+            version = source.version(text)
+            lineage = {"name": version.name, "version": version.version, "mlflow_run_id": version.run_id}
         return models_of_bundle(Bundle.open(source.files(text)), lineage)
     if (Path(text) / SPEC).is_file() or not (Path(text) / "bundle.json").is_file():
         directory = RunDirectory.open(text)

@@ -227,7 +227,7 @@ class Run:
         frame: pd.DataFrame = table.to_pandas()
         missing = [name for name in self.key_columns if name not in frame.columns]
         if missing:
-            raise DamagedError(f"{self.directory}: {folder}/ lacks the key column {missing[0]!r} of layout.json")
+            raise DamagedError(f"{self.directory}: {folder}/ lacks {missing[0]!r}, a key by layout.json")
         return _in_key_order(frame, self.key_columns) if self.key_columns else frame
 
     def __repr__(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import time
 from itertools import pairwise
@@ -561,6 +562,19 @@ def test_a_summary_that_does_not_say_its_run_is_damage(troubled, content, tmp_pa
         DamagedError, match=r"summary\.json is not what was written: it does not say its run_id"
     ):
         open_models(copy)
+
+
+@pytest.mark.parametrize("name", [0, {"$f": "nan"}, "kye"])
+def test_a_layout_that_names_another_key_is_refused(troubled, name, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(troubled.directory, copy)
+    layout = json.loads((copy / "layout.json").read_text())
+    layout["keys"][0]["name"] = name
+    (copy / "layout.json").write_text(json.dumps(layout))
+    with pytest.raises(
+        (DamagedError, DataError), match=r"lacks 'kye', a key|the name of a column is no text"
+    ):
+        open_run(copy).results()
 
 
 def test_a_series_that_only_lacks_a_future_column_is_no_mistake(troubled):

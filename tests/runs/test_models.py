@@ -176,7 +176,7 @@ def test_find_tells_what_was_found_about_a_series(models, retail_run, registered
     ("key", "says"),
     [
         ({"store": 1, "item": "mlik"}, r"nearest 'milk'; near it: \[1,\"milk\"\], \[1,"),
-        ({"store": 1, "item": "mlik"}, "nearest"),
+        ({"store": 90, "item": "milk"}, r"no store is 90, nearest \d+; near it: \[\d+,\"milk\"\]"),
         ({"store": "1", "item": "milk"}, "integer"),
         ({"shop": 1, "item": "milk"}, "store"),
         ({"store": 1}, "item"),
@@ -191,6 +191,14 @@ def test_part_of_a_key_selects_its_series(models):
     store = int(models.keys()["store"].iloc[0])
     answer = models.forecast(where={"store": store})
     assert set(answer["store"]) == {store}
+
+
+def test_the_models_of_an_mlflow_run_open_by_its_id(models, registered):
+    version = open_models("models:/retail@champion", tracking_uri=registered)
+    run_id = version.lineage["mlflow_run_id"]
+    opened = open_models(f"runs:/{run_id}/model", tracking_uri=registered)
+    assert opened.lineage == {k: v for k, v in version.lineage.items() if k not in ("name", "version")}
+    assert opened.index().equals(version.index())
 
 
 def test_nowhere_is_said_clearly(tmp_path, registered):
