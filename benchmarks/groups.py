@@ -1,11 +1,12 @@
 """One large group: how busy its stages keep the cores, and what memory a worker needs.
 
-    python benchmarks/groups.py [--quick] [--series N] [--rows N] [--workers N] [--preset NAME]
+    python benchmarks/groups.py [--quick] [--series N] [--rows N] [--workers N] [--preset NAME] [--pool]
 
 Generated monthly series in one group (`data.group: []`) are trained by the local engine with the learners of
 the preset, pooled ones among them. While a stage runs, the children are looked at ten times a second: the
 share is that of children that run or wait for a core (state R), of as many as there are workers, so
 that other work on the machine takes nothing from it; the memory is the most that one child has held (VmHWM).
+`--pool` ends with the stage `pool`, of which alone the size of the group decides.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,14 @@ import pandas as pd
 from harness import Target
 
 from many_models import ForecastSpec, train
+from many_models.automl.pooled import Pooled
+from many_models.automl.pooling import read_pool
+from many_models.automl.prior import shipped_prior
+from many_models.engines.local import LocalEngine
+from many_models.panel.fingerprint import MARK_BYTES
+from many_models.runs.pool_shares import pooled_by, pooling_jobs
 from many_models.runs.progress import Progress
+from many_models.runs.train import open_source, train_task
 
 BUSY, MEMORY_GB = 0.8, 3.0
 LOOK_SECONDS = 0.1
@@ -114,6 +122,30 @@ def children() -> tuple[list[str], list[float]]:
     return [state[process] for process in found], peaks
 
 
+def pool(frame: pd.DataFrame, spec: ForecastSpec, folder: Path, watch: Watch) -> str:
+    """What became of the group in the stage `pool`, which alone is run."""
+    engine = LocalEngine(watch.workers)
+    try:
+        opened = open_source(engine, frame, spec, folder, None, None)
+        task = train_task(opened, spec, shipped_prior(), None)
+        with (
+            watch.bar("pooling", 1),
+            closing(pooled_by(opened.panel, pooling_jobs(task, 1, watch.workers), [0])) as batches,
+        ):
+            (answer,) = (answer for batch in batches for answer in batch)
+    finally:
+        engine.close()
+    outcomes, models = read_pool(answer.payload[MARK_BYTES:])
+    told = [Pooled.from_bytes(one) for one in outcomes["pooled"].to_pylist()]
+    codes = {found.code for one in told for found in one.findings}
+    fitted = min(len(one.trials) for one in told)
+    size = len(answer.payload) / 2**20
+    return (
+        f"{fitted} candidates for every series, {models.num_rows} models, {size:.1f} MiB "
+        f"for {len(told)} series, findings {sorted(codes) or 'none'}"
+    )
+
+
 def main() -> None:
     """Trains the group, prints the stages and the targets."""
     parser = harness.arguments(__doc__)
@@ -121,6 +153,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=60)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--preset", default="balanced")
+    parser.add_argument("--pool", action="store_true", help="the stage pool alone")
     given = parser.parse_args()
     series = 60 if given.quick else given.series
     spec = ForecastSpec.from_dict(
@@ -135,8 +168,12 @@ def main() -> None:
     print(harness.headline("One large group"))
     watch = Watch(given.workers)
     with harness.scratch() as folder:
-        run = train(panel(series, given.rows), spec, run_dir=folder / "run", progress=watch)
-        status = run.results()["status"].value_counts().to_dict()
+        frame = panel(series, given.rows)
+        if given.pool:
+            status = pool(frame, spec, folder, watch)
+        else:
+            run = train(frame, spec, run_dir=folder / "run", progress=watch)
+            status = run.results()["status"].value_counts().to_dict()
     stages = tuple(watch.seconds)
     table = pd.DataFrame(
         [(s, watch.seconds[s], watch.share((s,)), watch.peak[s]) for s in stages],
