@@ -1,11 +1,12 @@
 """Pooled regressions by themselves: each candidate fitted on whole groups and scored, outside of a run.
 
-    python benchmarks/pooled.py [SET ...] [--limit N] [--origins N] [--earlier] [--learners NAME ...]
+    python benchmarks/pooled.py [SET ...] [--limit N] [--origins N] [--earlier] [--alike]
+                                [--learners NAME ...]
 
 Sets: yearly, quarterly, weekly, hourly (M4, one group: OWA on the official test values),
 orange_juice (one group) and orange_juice_by_store (WAPE over origins eight weeks apart). The last row of
 each table is the median of the candidates. `--earlier` scores the horizon before instead, of which no
-test value is part: defaults were chosen there.
+test value is part: defaults were chosen there. `--alike` lets every series count alike, however long it is.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import harness  # isort: skip  (one thread for BLAS, before NumPy is loaded)
 import argparse
 import time
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -69,14 +70,15 @@ class Told:
     seconds: dict[str, float]
 
 
-def told(members: list[Member], ends: dict[str, int], names: tuple[str, ...]) -> Told:
+def told(members: list[Member], ends: dict[str, int], names: tuple[str, ...], alike: bool) -> Told:
     """The forecasts of every candidate of every group, each series cut at its end."""
     groups: dict[object, list[Member]] = defaultdict(list)
     for member in members:
         groups[member.group].append(member)
     answer = Told(defaultdict(dict), defaultdict(float))
     for group in groups.values():
-        past = [GroupSeries(m.name, m.prepared.train(ends[m.name]), m.context) for m in group]
+        weight = 1.0 if alike else None
+        past = [GroupSeries(m.name, m.prepared.train(ends[m.name]), m.context, weight) for m in group]
         for candidate in pooled_candidates(past, names, True):
             started = time.perf_counter()
             for member, one in zip(group, asked(candidate, past, group, ends), strict=True):
@@ -90,7 +92,7 @@ def asked(
 ) -> list[Floats]:
     """The medians [H] that a candidate says of each series of a group."""
     learner, reads = pooled_learner(candidate.learner), candidate.uses_known
-    shown = past if reads else [GroupSeries(g.name, g.series.without_known(), g.context) for g in past]
+    shown = past if reads else [replace(g, series=g.series.without_known()) for g in past]
     model = learner.fit_pooled(shown, candidate.parameters, 0, Deadline())
     questions = []
     for one, member in zip(shown, group, strict=True):
@@ -114,7 +116,7 @@ def with_median(answer: Told) -> dict[str, dict[str, Floats]]:
     return found
 
 
-def m4(name: str, limit: int | None, learners: tuple[str, ...], earlier: bool) -> pd.DataFrame:
+def m4(name: str, limit: int | None, learners: tuple[str, ...], earlier: bool, alike: bool) -> pd.DataFrame:
     """Scores on one M4 frequency."""
     about = scores.M4[name]
     train, _, _ = scores.m4(name)
@@ -124,7 +126,7 @@ def m4(name: str, limit: int | None, learners: tuple[str, ...], earlier: bool) -
     members = members_of(rows, ForecastSpec.from_dict(tree), about.frequency, None)
     names = {m.name: str(m.prepared.key.values[0]) for m in members}
     ends = {m.name: m.prepared.length - (about.horizon if earlier else 0) for m in members}
-    answer = told(members, ends, learners)
+    answer = told(members, ends, learners, alike)
     every = with_median(answer)
     if earlier:
         return _earlier(members, ends, every, about.season, answer)
@@ -162,7 +164,7 @@ def _earlier(
 
 
 def orange_juice(
-    by: str | None, limit: int | None, learners: tuple[str, ...], origins: int, earlier: bool
+    by: str | None, limit: int | None, learners: tuple[str, ...], origins: int, earlier: bool, alike: bool
 ) -> pd.DataFrame:
     """WAPE over several origins."""
     keys, when = ["Store", "Brand"], "WeekStarting"
@@ -180,7 +182,7 @@ def orange_juice(
         back += origins * 8 if earlier else 0
         ends = {m.name: m.prepared.length - back + _late(m, members) for m in members}
         here = [m for m in members if ends[m.name] >= 20]
-        answer = told(here, ends, learners)
+        answer = told(here, ends, learners, alike)
         every = with_median(answer)
         for member in here:
             end = ends[member.name]
@@ -208,6 +210,7 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="series per set, evenly spaced")
     parser.add_argument("--origins", type=int, default=5)
     parser.add_argument("--earlier", action="store_true", help="score the horizon before the test values")
+    parser.add_argument("--alike", action="store_true", help="every series counts alike")
     parser.add_argument("--learners", nargs="+", default=list(LEARNERS))
     options = parser.parse_args()
     print(harness.headline("Pooled regressions"), flush=True)
@@ -216,9 +219,9 @@ def main() -> None:
         if name.startswith("orange_juice"):
             by = "Store" if name.endswith("by_store") else None
             origins = 1 if options.quick else options.origins
-            table = orange_juice(by, limit, learners, origins, options.earlier)
+            table = orange_juice(by, limit, learners, origins, options.earlier, options.alike)
         else:
-            table = m4(name, limit, learners, options.earlier)
+            table = m4(name, limit, learners, options.earlier, options.alike)
         print(f"### {name}\n\n{harness.markdown(table, 4)}", flush=True)
 
 
