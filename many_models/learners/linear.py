@@ -83,6 +83,13 @@ class LinearFit:
 PENALTIES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
 
 
+def _mean(values: Floats, weight: Floats | None) -> Floats:
+    """The mean over rows [n, ...], which count `weight` [n]."""
+    return np.asarray(
+        values.mean(axis=0) if weight is None else (values.T * weight).sum(axis=-1) / weight.sum()
+    )
+
+
 def standardise(
     x: Floats, z: Floats, scaled: bool = True, weight: Floats | None = None
 ) -> tuple[Floats, Floats, Floats, float]:
@@ -91,14 +98,14 @@ def standardise(
     A constant column becomes zero and gets no coefficient. Not `scaled`: columns keep their size. Means are
     those of rows that count `weight` [n].
     """
-    means = np.average(x, axis=0, weights=weight)
+    means = _mean(x, weight)
     centred = x - means
-    scales = np.sqrt(np.average(centred**2, axis=0, weights=weight))
+    scales = np.sqrt(_mean(centred**2, weight))
     # Targets and their lags are of size one, so that less than 1e-10 is rounding.
     constant = scales <= np.maximum(1e-9 * np.abs(means), 1e-10)
     centred[:, constant] = 0.0
     scales[constant if scaled else slice(None)] = 1.0
-    return centred / scales, means, scales, float(np.average(z, weights=weight))
+    return centred / scales, means, scales, float(_mean(z, weight))
 
 
 def ridge(
@@ -112,7 +119,7 @@ def ridge(
     """
     count, columns = x.shape
     if columns == 0:
-        centre = float(np.average(z, weights=weight))
+        centre = float(_mean(z, weight))
         loo = (z - centre) * (count / (count - 1))
         return LinearFit(centre, np.empty(0), 0.0, loo)
     standard, means, scales, centre = standardise(x, z, weight=weight)
