@@ -1,11 +1,14 @@
-"""Faults at random moments of a training: killed drivers and killed workers, and what became of the run.
+"""Faults at random moments of runs: killed drivers, workers, executors and registries, and what became of it.
 
-    python benchmarks/chaos.py [--faults N] [--stores N] [--seed S]
+    python benchmarks/chaos.py [--faults N] [--cluster N] [--registry N] [--stores N] [--seed S]
 
-A small panel is trained undisturbed. Then it is trained again, in processes that are killed with SIGKILL at
-random moments: the driver, or one of its workers. A run whose driver was killed is resumed; a series whose
-worker was killed is a row FAILED, which `train --only failed` tries again. In the end every series has its
+A small panel is trained undisturbed. Then it is trained again, in processes that are struck with SIGKILL at
+random moments: the driver of the local engine or one of its workers; a Python worker or an executor of a
+standalone cluster of Spark on loopback. A run that ended before its time is resumed; a series whose own
+process was killed is a row FAILED, which `train --only failed` tries again. In the end every series has its
 row, nothing that was finished was fitted again, and all rows are those of the undisturbed run, bit for bit.
+Then the run is registered on an `mlflow server` that is killed meanwhile and comes back: what failed is
+given again, and every version that the registry lists holds every series with its model.
 """
 
 from __future__ import annotations
@@ -15,25 +18,34 @@ import harness  # isort: skip  (one thread for BLAS, before NumPy is loaded)
 import argparse
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pandas as pd
+from cluster import Cluster, cluster
+from registration import Server
 
-from many_models import ForecastSpec, resume, train
+from many_models import ForecastSpec, Run, open_models, open_run, train
 from many_models.datasets import retail
+from many_models.runs.registration import registry
 
 KEYS = ["store", "item"]
 FOLDERS = ("results", "leaderboard", "forecasts", "totals", "findings")
 CLOCKS = ("seconds", "fit_seconds", "predict_seconds", "run_id")
 """What a clock says, and what names the run."""
 
-FAULTS = ("driver", "worker")
+LOCAL = ("driver", "worker")
+SPARK = ("python worker", "executor")
+REGISTRY = "registry"
+NAME = "chaos"
 
 TRAIN = """
 import sys
@@ -48,16 +60,29 @@ else:
     train(None, ForecastSpec.from_yaml(config), run_dir=run)
 """
 
+REGISTER = """
+import sys
+from many_models import open_run
+run, name, uri = sys.argv[1:]
+open_run(run).register(name, tracking_uri=uri)
+"""
+
+MOST_TRIES = 8
+"""A run that was struck is resumed so often at most."""
+
 
 @dataclass
 class Account:
     """What was done to the runs, and what became of them."""
 
-    injected: dict[str, int] = field(default_factory=lambda: dict.fromkeys(FAULTS, 0))
+    injected: Counter[str] = field(default_factory=Counter)
     survived: int = 0
     lost: int = 0
     refitted: int = 0
     retried: int = 0
+    resumed: int = 0
+    again: int = 0
+    tasks: int = 0
     different: list[str] = field(default_factory=list)
 
     @property
@@ -103,27 +128,74 @@ def finished(run_dir: Path) -> dict[tuple[object, ...], float]:
     return dict(zip(zip(*(frame[k] for k in KEYS), strict=True), frame["seconds"], strict=True))
 
 
-def disturbed(folder: Path, run_dir: Path, fault: str, draw: random.Random) -> bool:
-    """Whether the fault struck a training under way, which then ended or was ended."""
-    before = len(list((run_dir / "results").glob("part-*.parquet")))
+@contextmanager
+def training(config: Path, run_dir: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that trains, or goes on where one was ended; it has ended afterwards."""
+    # For some dozens of series, Spark's 200 partitions of a shuffle would be most of the time.
+    small = "--conf spark.sql.shuffle.partitions=4 pyspark-shell"
+    spark = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": sys.executable, "PYSPARK_SUBMIT_ARGS": small}
     process = subprocess.Popen(
-        [sys.executable, "-c", TRAIN, str(folder / "spec.yaml"), str(run_dir)],
+        [sys.executable, "-c", TRAIN, str(config), str(run_dir)],
+        env={**os.environ, **spark},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
     )
+    try:
+        yield process
+        process.wait()
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def disturbed(config: Path, run_dir: Path, fault: str, draw: random.Random) -> bool:
+    """Whether the fault struck a training under way, which then ended or was ended."""
+    before = len(list((run_dir / "results").glob("part-*.parquet")))
     struck, wanted = False, before + draw.randint(0, 3)
-    while process.poll() is None:
-        if not struck and len(list((run_dir / "results").glob("part-*.parquet"))) > wanted:
-            time.sleep(draw.uniform(0, 0.05))
-            if fault == "driver":
-                os.killpg(process.pid, signal.SIGKILL)
-                struck = True
-            else:
-                struck = _kill_a_worker(process.pid, draw)
-        time.sleep(0.002)
-    process.wait()
+    with training(config, run_dir) as process:
+        while process.poll() is None:
+            if not struck and len(list((run_dir / "results").glob("part-*.parquet"))) > wanted:
+                time.sleep(draw.uniform(0, 0.05))
+                if fault == "driver":
+                    os.killpg(process.pid, signal.SIGKILL)
+                    struck = True
+                else:
+                    struck = _kill_a_worker(process.pid, draw)
+            time.sleep(0.002)
     return struck
+
+
+def disturbed_cluster(config: Path, run_dir: Path, fault: str, found: Cluster, draw: random.Random) -> bool:
+    """The same on a cluster: so many seconds after a wave of this process began."""
+    before = events(run_dir)["wave started"]
+    struck, moment = False, 0.0
+    with training(config, run_dir) as process:
+        while process.poll() is None:
+            now = events(run_dir)
+            if not moment and now["wave started"] > before:
+                moment = time.monotonic() + draw.uniform(0, 4)
+            if moment and not struck and time.monotonic() > moment and not now["run done"]:
+                alive = found.executors() if fault == "executor" else found.python_workers()
+                struck = _killed(alive, draw)
+            time.sleep(0.1)
+    return struck
+
+
+def events(run_dir: Path) -> Counter[str]:
+    """How often each event stands in the run's `events.jsonl`."""
+    return Counter(open_run(run_dir).events()["event"]) if (run_dir / "spec.yaml").is_file() else Counter()
+
+
+def _killed(alive: Sequence[int], draw: random.Random) -> bool:
+    if not alive:
+        return False
+    try:
+        os.kill(draw.choice(alive), signal.SIGKILL)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 def _kill_a_worker(driver: int, draw: random.Random) -> bool:
@@ -139,27 +211,41 @@ def _kill_a_worker(driver: int, draw: random.Random) -> bool:
     return True
 
 
-def suffered(folder: Path, number: int, faults: list[str], draw: random.Random, account: Account) -> None:
+def suffered(
+    folder: Path, number: str, faults: list[str], found: Cluster | None, draw: random.Random, account: Account
+) -> None:
     """One run under faults, up to its end; the faults that struck are taken off the list."""
+    config = folder / ("spec.yaml" if found is None else "spark.yaml")
     run_dir, before = folder / f"run-{number}", dict[tuple[object, ...], float]()
-    injected, harm = sum(account.injected.values()), account.harm
-    while faults and not (run_dir / "summary.json").is_file():
-        struck = disturbed(folder, run_dir, faults[-1], draw)
-        if struck:
+    injected, harm, tries = account.injected.total(), account.harm, 0
+    while not (run_dir / "summary.json").is_file():
+        tries += 1
+        if tries > MOST_TRIES + len(faults):
+            account.different.append(f"{run_dir.name} does not end")
+            return
+        if not faults:
+            with training(config, run_dir):
+                pass
+        elif found is None:
+            struck = disturbed(config, run_dir, faults[-1], draw)
+        else:
+            struck = disturbed_cluster(config, run_dir, faults[-1], found, draw)
+        if faults and struck:
             account.injected[faults.pop()] += 1
         now = finished(run_dir)
         account.refitted += sum(now.get(key) != seconds for key, seconds in before.items())
         before = now
-    run = resume(run_dir)
-    now = finished(run_dir)
-    account.refitted += sum(now.get(key) != seconds for key, seconds in before.items())
-    results = run.results()
-    if (results["status"] == "FAILED").any():
-        account.retried += int((results["status"] == "FAILED").sum())
-        run = train(None, run.spec, run_dir=folder / f"again-{number}", only=["failed"], base=run_dir)
+    account.resumed += tries - 1
+    account.tasks += events(run_dir)["tasks tried again"]
+    run = open_run(run_dir)
+    failed = int((run.results()["status"] == "FAILED").sum())
+    if failed:
+        account.retried += failed
+        local = run.spec.replace({"engine.kind": "local"})
+        run = train(None, local, run_dir=folder / f"again-{number}", only=["failed"], base=run_dir)
     _compare(run.directory, folder / "whole", account)
     if account.harm == harm:  # the run is whole, and as if nothing had happened
-        account.survived += sum(account.injected.values()) - injected
+        account.survived += account.injected.total() - injected
 
 
 def _compare(run_dir: Path, whole: Path, account: Account) -> None:
@@ -173,33 +259,103 @@ def _compare(run_dir: Path, whole: Path, account: Account) -> None:
             account.different.append(f"{run_dir.name}/{name}")
 
 
+def registered(run_dir: Path, uri: str) -> subprocess.Popen[bytes]:
+    """A process that registers a run."""
+    command = [sys.executable, "-c", REGISTER, str(run_dir), NAME, uri]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def suffered_registry(folder: Path, run: Run, count: int, draw: random.Random, account: Account) -> int:
+    """The versions of a registry whose server was killed while it was written, after all came to an end."""
+    (folder / "registry").mkdir()
+    server = Server(folder / "registry")
+    server.start()
+    try:
+        usual, _ = harness.stopwatch(registered(run.directory, server.uri).wait)
+        for _ in range(count):
+            while True:
+                process = registered(run.directory, server.uri)
+                time.sleep(draw.uniform(0.3, 1.0) * usual)
+                struck = process.poll() is None
+                if struck:
+                    server.stop(signal.SIGKILL)
+                    time.sleep(draw.uniform(0.5, 3))
+                    server.start()
+                if process.wait():
+                    account.again += 1
+                    if registered(run.directory, server.uri).wait():
+                        account.different.append("a run that cannot be registered")
+                if struck:
+                    break
+            harm = account.harm
+            account.injected[REGISTRY] += 1
+            _compare_versions(run, server.uri, account)
+            account.survived += account.harm == harm
+        return len(registry(server.uri).versions(NAME))
+    finally:
+        server.stop()
+
+
+def _compare_versions(run: Run, uri: str, account: Account) -> None:
+    """Every version that is listed is whole: each series with the model that the run gave it."""
+    results = run.results()
+    keys = results[KEYS].to_dict("records")
+    for version in registry(uri).versions(NAME):
+        models = open_models(f"models:/{NAME}/{version.version}", tracking_uri=uri)
+        served = [models.find(key).record["content_id"] for key in keys]
+        if served != results["content_id"].tolist():
+            account.different.append(f"version {version.version}")
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--faults", type=int, default=20, help="how many faults are injected")
+    parser.add_argument(
+        "--faults", type=int, default=20, help="drivers and workers of the local engine killed"
+    )
+    parser.add_argument("--cluster", type=int, default=6, help="Python workers and executors of Spark killed")
+    parser.add_argument("--registry", type=int, default=4, help="how often the registry is killed")
     parser.add_argument("--stores", type=int, default=6, help="stores of four items each")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what was started, too
     draw, account = random.Random(options.seed), Account()
-    faults = [FAULTS[i % 2] for i in range(options.faults)]
+    runs = versions = 0
     with harness.scratch() as folder:
         frame = retail(stores=options.stores, items=4, periods=60, frequency="W", future=4, seed=3)
         frame.to_parquet(folder / "sales.parquet")
         (folder / "spec.yaml").write_text(spec(folder).to_yaml())
         whole = train(None, spec(folder), run_dir=folder / "whole")
-        number, series = 0, whole.summary["series"]
+        faults = [LOCAL[i % 2] for i in range(options.faults)]
         while faults:
-            number += 1
-            suffered(folder, number, faults, draw, account)
-    injected = ", ".join(f"{count} {kind}s killed" for kind, count in account.injected.items())
-    print(f"{series} series, {number} runs")
-    print(f"faults injected  {sum(account.injected.values())} ({injected})")
+            runs += 1
+            suffered(folder, str(runs), faults, None, draw, account)
+        faults = [SPARK[i % 2] for i in range(options.cluster)]
+        if faults and shutil.which("java") is None:
+            print("no Java: nothing of Spark was killed")
+            faults = []
+        if faults:
+            (folder / "cluster").mkdir()
+            with cluster(folder / "cluster") as found:
+                spark = spec(folder).replace({"engine.kind": found.master})
+                (folder / "spark.yaml").write_text(spark.to_yaml())
+                while faults:
+                    runs += 1
+                    suffered(folder, str(runs), faults, found, draw, account)
+        if options.registry:
+            versions = suffered_registry(folder, whole, options.registry, draw, account)
+        series = whole.summary["series"]
+    kinds = ", ".join(f"{count} x {kind}" for kind, count in account.injected.items())
+    print(f"{series} series, {runs} runs, {versions} versions registered")
+    print(f"faults injected  {account.injected.total()} ({kinds})")
     print(f"survived         {account.survived}")
     print(f"series lost      {account.lost}")
     print(f"series refitted  {account.refitted}")
-    print(f"series retried   {account.retried} (FAILED with their worker, trained again by --only failed)")
-    print(f"rows that differ from the undisturbed run: {', '.join(account.different) or 'none'}")
+    print(f"series retried   {account.retried} (FAILED with their process, trained again by --only failed)")
+    print(f"runs resumed     {account.resumed} times; Spark tried tasks again in {account.tasks} waves")
+    print(f"registered again {account.again} times, after the registry had failed")
+    print(f"what differs from the undisturbed run: {', '.join(account.different) or 'nothing'}")
     return 1 if account.harm else 0
 
 
