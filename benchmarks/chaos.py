@@ -1,14 +1,12 @@
-"""Faults at random moments of runs: killed drivers, workers, executors and registries, and what became of it.
+"""Faults at random moments of runs: killed drivers, workers and executors, and what became of it.
 
-    python benchmarks/chaos.py [--faults N] [--cluster N] [--registry N] [--stores N] [--seed S]
+    python benchmarks/chaos.py [--faults N] [--cluster N] [--stores N] [--seed S]
 
 A small panel is trained undisturbed. Then it is trained again, in processes that are struck with SIGKILL at
 random moments: the driver of the local engine or one of its workers; a Python worker or an executor of a
 standalone cluster of Spark on loopback. A run that ended before its time is resumed; a series whose own
 process was killed is a row FAILED, which `train --only failed` tries again. In the end every series has its
 row, nothing that was finished was fitted again, and all rows are those of the undisturbed run, bit for bit.
-Then the run is registered on an `mlflow server` that is killed meanwhile and comes back: what failed is
-given again, and every version that the registry lists holds every series with its model.
 """
 
 from __future__ import annotations
@@ -31,11 +29,9 @@ from pathlib import Path
 
 import pandas as pd
 from cluster import Cluster, cluster
-from registration import Server
 
-from many_models import ForecastSpec, Run, open_models, open_run, train
+from many_models import ForecastSpec, open_run, train
 from many_models.datasets import retail
-from many_models.runs.registration import registry
 
 KEYS = ["store", "item"]
 FOLDERS = ("results", "leaderboard", "forecasts", "totals", "findings")
@@ -44,8 +40,6 @@ CLOCKS = ("seconds", "fit_seconds", "predict_seconds", "run_id")
 
 LOCAL = ("driver", "worker")
 SPARK = ("python worker", "executor")
-REGISTRY = "registry"
-NAME = "chaos"
 
 TRAIN = """
 import sys
@@ -58,13 +52,6 @@ if (Path(run) / "journal").is_dir():
     resume(run)
 else:
     train(None, ForecastSpec.from_yaml(config), run_dir=run)
-"""
-
-REGISTER = """
-import sys
-from many_models import open_run
-run, name, uri = sys.argv[1:]
-open_run(run).register(name, tracking_uri=uri)
 """
 
 MOST_TRIES = 8
@@ -81,7 +68,6 @@ class Account:
     refitted: int = 0
     retried: int = 0
     resumed: int = 0
-    again: int = 0
     tasks: int = 0
     different: list[str] = field(default_factory=list)
 
@@ -259,54 +245,6 @@ def _compare(run_dir: Path, whole: Path, account: Account) -> None:
             account.different.append(f"{run_dir.name}/{name}")
 
 
-def registered(run_dir: Path, uri: str) -> subprocess.Popen[bytes]:
-    """A process that registers a run."""
-    command = [sys.executable, "-c", REGISTER, str(run_dir), NAME, uri]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def suffered_registry(folder: Path, run: Run, count: int, draw: random.Random, account: Account) -> int:
-    """The versions of a registry whose server was killed while it was written, after all came to an end."""
-    (folder / "registry").mkdir()
-    server = Server(folder / "registry")
-    server.start()
-    try:
-        usual, _ = harness.stopwatch(registered(run.directory, server.uri).wait)
-        for _ in range(count):
-            while True:
-                process = registered(run.directory, server.uri)
-                time.sleep(draw.uniform(0.3, 1.0) * usual)
-                struck = process.poll() is None
-                if struck:
-                    server.stop(signal.SIGKILL)
-                    time.sleep(draw.uniform(0.5, 3))
-                    server.start()
-                if process.wait():
-                    account.again += 1
-                    if registered(run.directory, server.uri).wait():
-                        account.different.append("a run that cannot be registered")
-                if struck:
-                    break
-            harm = account.harm
-            account.injected[REGISTRY] += 1
-            _compare_versions(run, server.uri, account)
-            account.survived += account.harm == harm
-        return len(registry(server.uri).versions(NAME))
-    finally:
-        server.stop()
-
-
-def _compare_versions(run: Run, uri: str, account: Account) -> None:
-    """Every version that is listed is whole: each series with the model that the run gave it."""
-    results = run.results()
-    keys = results[KEYS].to_dict("records")
-    for version in registry(uri).versions(NAME):
-        models = open_models(f"models:/{NAME}/{version.version}", tracking_uri=uri)
-        served = [models.find(key).record["content_id"] for key in keys]
-        if served != results["content_id"].tolist():
-            account.different.append(f"version {version.version}")
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -315,13 +253,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--faults", type=int, default=20, help="drivers and workers of the local engine killed"
     )
     parser.add_argument("--cluster", type=int, default=6, help="Python workers and executors of Spark killed")
-    parser.add_argument("--registry", type=int, default=4, help="how often the registry is killed")
     parser.add_argument("--stores", type=int, default=6, help="stores of four items each")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args(argv)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends what was started, too
     draw, account = random.Random(options.seed), Account()
-    runs = versions = 0
+    runs = 0
     with harness.scratch() as folder:
         frame = retail(stores=options.stores, items=4, periods=60, frequency="W", future=4, seed=3)
         frame.to_parquet(folder / "sales.parquet")
@@ -343,18 +280,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 while faults:
                     runs += 1
                     suffered(folder, str(runs), faults, found, draw, account)
-        if options.registry:
-            versions = suffered_registry(folder, whole, options.registry, draw, account)
         series = whole.summary["series"]
     kinds = ", ".join(f"{count} x {kind}" for kind, count in account.injected.items())
-    print(f"{series} series, {runs} runs, {versions} versions registered")
+    print(f"{series} series, {runs} runs")
     print(f"faults injected  {account.injected.total()} ({kinds})")
     print(f"survived         {account.survived}")
     print(f"series lost      {account.lost}")
     print(f"series refitted  {account.refitted}")
     print(f"series retried   {account.retried} (FAILED with their process, trained again by --only failed)")
     print(f"runs resumed     {account.resumed} times; Spark tried tasks again in {account.tasks} waves")
-    print(f"registered again {account.again} times, after the registry had failed")
     print(f"what differs from the undisturbed run: {', '.join(account.different) or 'nothing'}")
     return 1 if account.harm else 0
 

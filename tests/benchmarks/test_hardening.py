@@ -29,7 +29,7 @@ def test_damaged_and_hostile_files_are_refused_and_run_nothing():
 
 
 def test_a_killed_driver_and_a_killed_worker_lose_no_series_and_fit_none_again():
-    told = run("chaos", "--faults", 2, "--cluster", 0, "--registry", 0, "--stores", 1, "--seed", 3)
+    told = run("chaos", "--faults", 2, "--cluster", 0, "--stores", 1, "--seed", 3)
     assert told.returncode == 0, told.stdout + told.stderr
     assert "faults injected  2 (1 x worker, 1 x driver)" in told.stdout
     assert "survived         2" in told.stdout
@@ -41,7 +41,7 @@ def test_a_killed_driver_and_a_killed_worker_lose_no_series_and_fit_none_again()
 @pytest.mark.slow
 @pytest.mark.spark
 def test_killed_python_workers_and_executors_of_a_cluster_lose_no_series_and_fit_none_again():
-    told = run("chaos", "--faults", 0, "--cluster", 2, "--registry", 0, "--stores", 4, "--seed", 1)
+    told = run("chaos", "--faults", 0, "--cluster", 2, "--stores", 4, "--seed", 1)
     assert told.returncode == 0, told.stdout + told.stderr
     if "no Java" in told.stdout:
         pytest.skip("no Java on PATH: nothing of Spark was killed")
@@ -49,11 +49,3 @@ def test_killed_python_workers_and_executors_of_a_cluster_lose_no_series_and_fit
     assert "survived         2" in told.stdout
     assert "series lost      0" in told.stdout
     assert "series refitted  0" in told.stdout
-
-
-@pytest.mark.slow
-def test_a_registry_that_goes_away_and_comes_back_holds_whole_versions_only():
-    told = run("chaos", "--faults", 0, "--cluster", 0, "--registry", 2, "--stores", 1, "--seed", 2)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "faults injected  2 (2 x registry)" in told.stdout
-    assert "survived         2" in told.stdout
