@@ -43,11 +43,12 @@ class Way:
     known: bool = True
 
 
+ALONE: dict[str, Any] = {"data.context": None, "features.holidays": None}
 WAYS = {
-    REFERENCE: Way({"features.holidays": None}),
-    "no covariates": Way({"data.known": [], "features.holidays": None}, known=False),
-    "and the siblings' prices": Way({"data.context": CONTEXT, "features.holidays": None}),
-    "and holidays": Way({"features.holidays": USA}),
+    REFERENCE: Way(ALONE),
+    "no covariates": Way(ALONE | {"data.known": []}, known=False),
+    "and the siblings' prices": Way(ALONE | {"data.context": CONTEXT}),
+    "and holidays": Way(ALONE | {"features.holidays": USA}),
     "and both": Way({"data.context": CONTEXT, "features.holidays": USA}),
 }
 
