@@ -64,6 +64,7 @@ def data_path(mlmodel: Path, uri: str) -> str:
 
 
 def copy(source: Path, target: Path) -> None:
+    """`target` holds what the file or folder `source` holds; folders above it are made."""
     target.parent.mkdir(parents=True, exist_ok=True)
     if source.is_dir():
         shutil.copytree(source, target)
