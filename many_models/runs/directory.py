@@ -13,6 +13,7 @@ import os
 import uuid
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +36,10 @@ SPEC, SUMMARY, LAYOUT, PRIOR = "spec.yaml", "summary.json", "layout.json", "prio
 
 
 def default_directory(name: str) -> Path:
-    """`runs/<name>-<UTC time>` in the current folder."""
-    return Path(RUNS) / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    """`runs/<name>-<UTC time>` in the current folder; of runs that begin in one second the next is `…-2`."""
+    first = Path(RUNS) / f"{name}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    later = (first.with_name(f"{first.name}-{number}") for number in count(2))
+    return next(path for path in chain([first], later) if not path.exists())
 
 
 _IN_SUMMARY = {"run_id": str, "spec_fingerprint": str, "versions": dict}
