@@ -274,7 +274,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             faults = []
         if faults:
             (folder / "cluster").mkdir()
-            with cluster(folder / "cluster") as found:
+            with cluster(folder / "cluster", PYSPARK_PYTHON=sys.executable) as found:
                 spark = spec(folder).replace({"engine.kind": found.master})
                 (folder / "spark.yaml").write_text(spark.to_yaml())
                 while faults:

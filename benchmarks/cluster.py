@@ -6,7 +6,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -49,8 +48,8 @@ class Cluster:
 
 
 @contextlib.contextmanager
-def cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
-    """A master with so many workers of one core each; all is ended at the end."""
+def cluster(folder: Path, workers: int = 2, **variables: str) -> Iterator[Cluster]:
+    """A master with so many workers of one core each, with these variables set; all of it ends here."""
     import pyspark
 
     spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
@@ -62,7 +61,7 @@ def cluster(folder: Path, workers: int = 2) -> Iterator[Cluster]:
         **os.environ,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_WORKER_DIR": str(folder / "work"),
-        "PYSPARK_PYTHON": sys.executable,
+        **variables,
     }
 
     def start(*arguments: str) -> None:
@@ -96,7 +95,7 @@ def _wait_for(port: int) -> None:
             if probe.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(0.2)
-    raise SystemExit("the master of the cluster did not start")
+    raise TimeoutError("the master of the cluster did not start")
 
 
 def _children(pid: int) -> list[int]:

@@ -29,11 +29,8 @@ LEFT_OUT = "LEFT_OUT"
 ABSURD_SPREAD = 20.0
 """A forecast further from the median of the history than this many times its largest deviation is absurd."""
 
-
-STEADY = ("theta", "ces")
 STEADY_LENGTH = 60
-"""With so many values the parameters of these learners hardly move from fold to fold, and searching for them
-anew is most of their price: they are estimated on the first fold, and the state is moved on to the others."""
+"""A history of so many values is long: from there on the parameters of a `steady` learner are kept."""
 
 
 class Observations(Protocol):
@@ -172,7 +169,7 @@ def fit_fallback(series: Series, context: FitContext) -> FittedModel:
 def run_trial(candidate: Candidate, folds: Folds, context: FitContext, race: Race | None = None) -> Trial:
     """The candidate on every fold. A failure on a fold is recorded, and the fallback scores there.
 
-    Each fold has a fit of its own, but for the learners that are `STEADY` on a long history. No fold is
+    Each fold has a fit of its own, but for a learner that is `steady` on a long history. No fold is
     begun after the deadline of `context`, nor after a race that was lost on the first.
     """
     mean, median = folds.fallback_mean.copy(), folds.fallback_median.copy()
@@ -186,13 +183,16 @@ def run_trial(candidate: Candidate, folds: Folds, context: FitContext, race: Rac
             if context.deadline.passed:
                 raise LearnerError("DEADLINE", "no time was left for this fold")
             started = time.perf_counter()
-            fitted = fit_candidate(tried, past, context) if steady is None else moved(tried, steady, past)
+            if steady is None:
+                fitted = fit_candidate(tried, past, context)
+            else:
+                fitted = update_candidate(tried, steady, past)
             middle = time.perf_counter()
             fitting += middle - started
             forecast = predict_candidate(candidate, fitted, ahead, limits)
             predicting += time.perf_counter() - middle
             mean[i], median[i] = forecast.mean, forecast.median
-            if tried.learner in STEADY and len(past) >= STEADY_LENGTH:
+            if len(past) >= STEADY_LENGTH and learner(tried.learner).info.steady:
                 steady = fitted
             if not searched:
                 tried, searched = replace(candidate, parameters=fitted.parameters), True
@@ -211,7 +211,7 @@ def fit_candidate(candidate: Candidate, series: Series, context: FitContext) -> 
         return learner(candidate.learner).fit(past, candidate.parameters, context)
 
 
-def moved(candidate: Candidate, fitted: FittedModel, series: Series) -> FittedModel:
+def update_candidate(candidate: Candidate, fitted: FittedModel, series: Series) -> FittedModel:
     """The fitted candidate with its state at the end of the longer `series`, its parameters as they are."""
     past = series if candidate.uses_known else series.without_known()
     with edge(candidate.learner):

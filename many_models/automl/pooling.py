@@ -499,7 +499,7 @@ def _tests(fits: _Fits, members: list[_Member]) -> dict[str, GivenModel]:
         model, _ = fits.fit([_Point(m, m.series, m.future, m.limits, m.series) for m in tested])
     except LearnerError:
         return {}
-    return _given(fits, model, "test", points)
+    return _given(fits, model, "test", points, moving=True)
 
 
 def _finals(fits: _Fits, members: list[_Member], models: dict[str, bytes]) -> dict[str, GivenModel]:
@@ -516,8 +516,11 @@ def _finals(fits: _Fits, members: list[_Member], models: dict[str, bytes]) -> di
     return found
 
 
-def _given(fits: _Fits, model: PooledModel, name: str, points: Sequence[_Point]) -> dict[str, GivenModel]:
-    """The model as it serves each member, from one cutoff or several; what it cannot answer is left out."""
+def _given(
+    fits: _Fits, model: PooledModel, name: str, points: Sequence[_Point], moving: bool = False
+) -> dict[str, GivenModel]:
+    """The model as it serves each member, `moving` on from cutoff to cutoff where there are several points of
+    one; what it cannot answer is left out."""
     asked = [replace(point, ahead=_complete(fits.candidate, point)) for point in points]
     answers, _ = fits.predict(model, asked)
     parts: dict[str, list[tuple[_Point, Floats]]] = {}
@@ -532,7 +535,6 @@ def _given(fits: _Fits, model: PooledModel, name: str, points: Sequence[_Point])
         ordinals = np.concatenate([point.ahead.ordinals for point, _ in several])
         mean, median = np.concatenate([both for _, both in several], axis=1)
         own = fits.own(model, several[0][0])
-        moving = len(points[0].member.hidden) > 0
         found[key] = GivenModel(name, model.parameters, model.tail, own, ordinals, mean, median, moving)
     return found
 

@@ -7,7 +7,7 @@ outgrows its memory costs one group. What comes back is bytes; the driver is the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
@@ -114,7 +114,7 @@ class Panel(Protocol):
         groups: list[int],
         attachments: Mapping[int, bytes] | None = None,
         tell: Tell = nobody,
-    ) -> Iterator[list[GroupAnswer]]:
+    ) -> Generator[list[GroupAnswer]]:
         """The answers for these groups, in batches as they come: each group exactly once.
 
         Local: a batch every few seconds. Spark: a few for each wave. Where nothing came for some seconds

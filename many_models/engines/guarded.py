@@ -25,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from typing import IO, Any, Literal, TypeAlias
@@ -315,7 +315,7 @@ class Children:
         self._threads: list[threading.Thread] = []
         self._starting = threading.Lock()
 
-    def map(self, job: GroupJob, tasks: Iterable[Task], every_seconds: float) -> Iterator[list[GroupAnswer]]:
+    def map(self, job: GroupJob, tasks: Iterable[Task], every_seconds: float) -> Generator[list[GroupAnswer]]:
         """The answers of all tasks, each once, in batches `every_seconds` (also where none came in that
         time); closing it cancels. Several maps may be under way, each read by a thread of its own."""
         self._start_threads()

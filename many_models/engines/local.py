@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,7 @@ class LocalPanel:
         groups: list[int],
         attachments: Mapping[int, bytes] | None = None,
         tell: Tell = nobody,
-    ) -> Iterator[list[GroupAnswer]]:
+    ) -> Generator[list[GroupAnswer]]:
         """The answers for these groups, each once, a batch every few seconds; closing it cancels.
 
         The groups with most rows go first. There is nothing to `tell` but that it begins.

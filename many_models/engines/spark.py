@@ -13,7 +13,7 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -229,7 +229,7 @@ class SparkPanel:
         groups: list[int],
         attachments: Mapping[int, bytes] | None = None,
         tell: Tell = nobody,
-    ) -> Iterator[list[GroupAnswer]]:
+    ) -> Generator[list[GroupAnswer]]:
         """The answers for these groups, each once, wave by wave as they come back; closing it cancels.
 
         Two waves are in flight, so that the cluster has work while the driver writes. Groups that would

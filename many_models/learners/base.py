@@ -107,6 +107,9 @@ class LearnerInfo:
         Import names it needs beyond the core dependencies (an extra).
     pooled
         Whether it also learns one model across the series of a group (`PooledLearner`).
+    steady
+        Whether on a long history its parameters hardly move from fold to fold, and searching for them is most
+        of its price: an evaluation estimates them once and moves the state on.
     """
 
     name: str
@@ -117,6 +120,7 @@ class LearnerInfo:
     uses_known: bool = False
     requires: tuple[str, ...] = ()
     pooled: bool = False
+    steady: bool = False
 
 
 @dataclass(frozen=True)

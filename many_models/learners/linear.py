@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, Self
 
 import numpy as np
@@ -255,6 +256,16 @@ class Centred:
             root = np.sqrt(weight)
             standard, target = standard * root[:, None], target * root
         return cls(standard, target, means, scales, centre, float(z.min()), float(z.max()))
+
+    @cached_property
+    def products(self) -> Floats:
+        """The product of each column with the target [c]."""
+        return np.asarray(self.x.T @ self.z)
+
+    @property
+    def strongest(self) -> float:
+        """The largest of them, per row and without its sign: the lasso's penalty without a column."""
+        return float(np.abs(self.products).max(initial=0.0)) / len(self.z)
 
     def core(self, slope: Floats) -> LinearCore:
         """The model on raw columns with coefficients `slope` [c] of these columns."""

@@ -588,8 +588,7 @@ def elastic_net(
     from sklearn.linear_model import enet_path
 
     problem = Centred.of(x, z, scaled, weight)
-    products = problem.x.T @ problem.z
-    strongest = float(np.abs(products).max(initial=0.0)) / len(z) / L1_SHARE
+    strongest = problem.strongest / L1_SHARE
     if not strongest > 1e-12:
         return problem.core(np.zeros(x.shape[1]))
     alphas = strongest * np.geomspace(1.0, PATH_END, PATH_LENGTH)
@@ -597,7 +596,8 @@ def elastic_net(
         warnings.simplefilter("ignore", ConvergenceWarning)
         _, path, _ = enet_path(
             np.asfortranarray(problem.x), problem.z, l1_ratio=L1_SHARE, alphas=alphas,
-            precompute=problem.x.T @ problem.x, Xy=products, check_input=False, max_iter=200, tol=1e-3,
+            precompute=problem.x.T @ problem.x, Xy=problem.products, check_input=False,
+            max_iter=200, tol=1e-3,
         )  # fmt: skip
     return problem.core(problem.by_information(path, count))
 

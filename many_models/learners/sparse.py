@@ -37,13 +37,12 @@ def lasso_lars(
     from sklearn.linear_model import lars_path_gram
 
     problem = Centred.of(x, z, scaled, weight)
-    products = problem.x.T @ problem.z
-    if not float(np.abs(products).max(initial=0.0)) / len(z) > 1e-12:
+    if not problem.strongest > 1e-12:
         return problem.core(np.zeros(x.shape[1]))
     knots = max(1, min(MOST_KNOTS, x.shape[1], count - 4))
     with library("the lasso's path"):
         _, _, path = lars_path_gram(
-            products, problem.x.T @ problem.x, n_samples=len(z), max_iter=knots, method="lasso"
+            problem.products, problem.x.T @ problem.x, n_samples=len(z), max_iter=knots, method="lasso"
         )
     return problem.core(problem.by_information(np.asarray(path), count))
 

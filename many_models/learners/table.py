@@ -110,10 +110,14 @@ _POOLED = {
 """The learners that also learn one model across the series of a group, and the class that does it."""
 
 
+_STEADY = ("theta", "ces")
+"""The learners whose parameters an evaluation estimates once on a long history."""
+
+
 def _row(name: str, place: str, min_length: int, cost: Cost, known: bool = False, *needs: str) -> Entry:
     module, _, attribute = place.partition(":")
     pooled = _POOLED.get(name, "")
-    info = LearnerInfo(name, *_ABOUT[name], min_length, cost, known, needs, bool(pooled))
+    info = LearnerInfo(name, *_ABOUT[name], min_length, cost, known, needs, bool(pooled), name in _STEADY)
     return Entry(f"many_models.learners.{module}", attribute, info, pooled)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,17 +31,12 @@ def batches(
     panel: Panel, job: GroupJob, groups: list[int], attached: Attached | None, chronicle: Chronicle
 ) -> Iterator[list[Answered]]:
     """The answers of each batch, in the order of the groups."""
-    answers = panel.map(job, groups, attached, chronicle.tell)
-    try:
+    with closing(panel.map(job, groups, attached, chronicle.tell)) as answers:
         for batch in answers:
             yield [
                 Answered(answer.group, answer.payload[:MARK_BYTES], read_rows(answer.payload[MARK_BYTES:]))
                 for answer in sorted(batch, key=lambda a: a.group)
             ]
-    finally:
-        close = getattr(answers, "close", None)
-        if close is not None:
-            close()
 
 
 def together(answers: Sequence[Answered]) -> tuple[dict[int, bytes], dict[str, list[pa.Table]]]:

@@ -40,8 +40,8 @@ LEVELS = {
 
 _FLAGS = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
-
 _LONGEST = 2**20
+"""More bytes than a line of events has; what is longer is read in pieces, and they are none."""
 
 
 class Chronicle:

@@ -11,7 +11,6 @@ import threading
 from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any, cast
 
 import pandas as pd
 
@@ -67,8 +66,7 @@ def pooled_by(
 
     def ask(number: int, job: GroupJob) -> None:
         try:
-            # a map is a generator: closing it cancels what is under way
-            with closing(cast("Any", panel.map(job, groups, tell=tell))) as batches:
+            with closing(panel.map(job, groups, tell=tell)) as batches:
                 for batch in batches:
                     answers.put((number, batch))
                     if stopped.is_set():
@@ -104,5 +102,5 @@ def pooled_by(
 
 def _whole(parts: dict[int, bytes]) -> bytes:
     """The fingerprint of a group, and what all its shares say."""
-    first, *_ = found = [parts[number] for number in sorted(parts)]
-    return first[:MARK_BYTES] + joined([payload[MARK_BYTES:] for payload in found])
+    payloads = [parts[number] for number in sorted(parts)]
+    return payloads[0][:MARK_BYTES] + joined([payload[MARK_BYTES:] for payload in payloads])

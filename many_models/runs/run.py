@@ -61,7 +61,7 @@ class Run:
 
     def events(self) -> pd.DataFrame:
         """One row per event of the run in their order: at, level, event, and what each says of itself."""
-        frame = pd.DataFrame(read_events(self.directory), columns=None)
+        frame = pd.DataFrame(read_events(self.directory))
         if frame.empty:
             return pd.DataFrame({name: pd.Series(dtype="str") for name in ("at", "level", "event")})
         return frame.assign(at=pd.to_datetime(frame["at"], format="ISO8601", utc=True))

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 
 from many_models.automl.evaluation import (
     ABSURD_SPREAD,
-    STEADY,
     STEADY_LENGTH,
     believable,
     check_forecast,
@@ -24,7 +23,7 @@ from many_models.automl.evaluation import (
 )
 from many_models.errors import LearnerError
 from many_models.learners.base import Candidate, Deadline
-from many_models.learners.table import learner
+from many_models.learners.table import LEARNERS, learner
 from many_models.panel.series import Forecast
 
 CHEAP = (
@@ -104,7 +103,7 @@ def test_an_absurd_forecast_scores_as_the_fallback(handmade, context):
     np.testing.assert_array_equal(trial.mean[0], folds.fallback_mean[0])
 
 
-@pytest.mark.parametrize("name", STEADY)
+@pytest.mark.parametrize("name", [name for name, entry in LEARNERS.items() if entry.info.steady])
 def test_a_steady_learner_is_fitted_once_on_a_long_history_and_moved_on(handmade, context, name):
     rng = np.random.default_rng(3)
     data = handmade(50 + np.cumsum(rng.normal(size=120)) + 5 * np.sin(np.arange(120) * np.pi / 6))

@@ -5,14 +5,11 @@ classic Spark and Connect cannot live in one; here the answers are compared, and
 local engine are checked against what a person would say.
 """
 
-import contextlib
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
-import time
 import venv
 from pathlib import Path
 
@@ -20,6 +17,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 import engine_cases
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+from cluster import cluster
 
 HERE = Path(__file__).parent
 pytestmark = pytest.mark.timeout(900)
@@ -60,49 +60,14 @@ def told(tmp_path_factory):
                     pytest.skip("no Java on PATH: the Spark engine was not tested")
             folder = tmp_path_factory.mktemp(kind)
             if kind == "standalone":
-                with cluster(tmp_path_factory.mktemp("cluster")) as (master, python):
-                    _told[kind] = ask(kind, folder, master, PYSPARK_PYTHON=python)
+                python = bare_python(tmp_path_factory.mktemp("bare") / "venv")
+                with cluster(tmp_path_factory.mktemp("cluster")) as found:
+                    _told[kind] = ask(kind, folder, found.master, PYSPARK_PYTHON=python)
             else:
                 _told[kind] = ask(kind, folder)
         return _told[kind]
 
     return of
-
-
-@contextlib.contextmanager
-def cluster(folder):
-    """The address of a master with two workers on loopback, and a Python that has all but this package."""
-    import pyspark
-
-    python = bare_python(folder / "venv")
-    port = free_port()
-    spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
-    deploy = "org.apache.spark.deploy"
-    master = f"spark://127.0.0.1:{port}"
-    environment = {**os.environ, "SPARK_LOCAL_IP": "127.0.0.1", "SPARK_WORKER_DIR": str(folder / "work")}
-    started = []
-
-    def start(*arguments):
-        log = (folder / f"{len(started)}.log").open("w")
-        started.append(
-            subprocess.Popen([spark_class, *arguments], env=environment, cwd=folder, stdout=log, stderr=log)
-        )
-        log.close()
-
-    try:
-        ports = ["--host", "127.0.0.1", "--webui-port", "0"]
-        start(f"{deploy}.master.Master", *ports, "--port", str(port))
-        wait_for_port(port)
-        for _ in "ab":
-            start(f"{deploy}.worker.Worker", *ports, "--cores", "1", "--memory", "1g", master)
-        yield master, python
-    finally:
-        for process in reversed(started):
-            process.terminate()
-        for process in started:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(20)
-            process.kill()
 
 
 def bare_python(folder):
@@ -118,22 +83,6 @@ def bare_python(folder):
     if found.returncode == 0:
         pytest.skip("this package is installed beside its dependencies: shipping it cannot be tested")
     return str(python)
-
-
-def free_port():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
-def wait_for_port(port, seconds=120):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) == 0:
-                return
-        time.sleep(0.2)
-    raise AssertionError("the master did not start")
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -19,7 +19,6 @@ SPEC = ForecastSpec.from_dict(
         },
         "forecast": {"horizon": 8},
         "learners": {"allow": ["average", "arx"]},
-        "features": {"holidays": None},
         "engine": {"workers": 1},
     }
 )
