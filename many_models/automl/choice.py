@@ -60,6 +60,8 @@ class _Field:
     ----------
     places : [K]
         Which of the usable trials they are, k of K.
+    shares : [K]
+        What of the weight belongs to trials of the group beforehand, which then are not among them.
     errors : [k, F]
         What their weights are made of.
     squared
@@ -71,6 +73,7 @@ class _Field:
     """
 
     places: npt.NDArray[np.bool_]
+    shares: Floats
     errors: Floats
     squared: bool
     judged: Floats
@@ -86,7 +89,7 @@ class _Field:
         weights = np.zeros(len(self.places))
         if self.places.any():
             weights[self.places] = self._among(kept)
-        return weights
+        return np.asarray((1.0 - self.shares.sum()) * weights + self.shares)
 
     @cached_property
     def _relative(self) -> Floats:
@@ -126,14 +129,21 @@ def choose(
 ) -> Choice:
     """The weights, and the combination on every fold with weights from the other folds."""
     names = [t.candidate.name for t in usable]
+    own = np.array([not t.pooled for t in usable])
+    known = prior.shares if combine == "auto" and own.any() else None
+    given = np.array([0.0 if known is None else known.get(name, 0.0) for name in names])
     means, medians = np.array([t.mean for t in usable]), np.array([t.median for t in usable])
     ranking = RANKS_ALIKE.get(scores.metric, scores.metric)
     judged = means if scores.judges == "mean" else medians
 
     def field(places: Bools, most: int | None = None) -> _Field:
+        shares = np.where(places, given, 0.0)
+        if known is not None and (places & own).any():
+            places = places & own
         believed = beliefs([n for n, p in zip(names, places, strict=True) if p], prior.candidates)
         return _Field(
             places,
+            shares,
             scores.ranking[places],
             scores.squared,
             judged[places],

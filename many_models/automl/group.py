@@ -317,17 +317,24 @@ def train_prepared(
     return _trained(prepared, key, task, fold_cutoffs(prepared, task.spec), deadline, pooled)[0]
 
 
-def study_series(frame: pd.DataFrame, task: TrainTask) -> Iterator[tuple[str, Trained]]:
+def study_series(
+    frame: pd.DataFrame, task: TrainTask, pooled: tuple[PooledTrial, ...] = ()
+) -> Iterator[tuple[str, Trained]]:
     """Kind of prior and training of each series of a group that can be trained at all.
 
-    With everything that the choice was made from, for the pilot.
+    With everything that the choice was made from, for the pilot; what a test hides, it does not see.
     """
     for key, part in series_of(frame, task.layout):
         prepared = prepare(part, key, task.layout, task.prepare_settings)
         if prepared.n_obs == 0:
             continue
+        if task.spec.validation.test:
+            before = before_test(part, key, task, prepared)
+            if before is None or is_short(before, fold_cutoffs(before, task.spec), task.spec):
+                continue  # all that it has may be hidden of others
+            prepared, pooled = before, tuple(one.as_tested() for one in pooled)
         deadline = Deadline.after(soft_seconds(frame, task))
-        trained = train_prepared(prepared, key, task, deadline)
+        trained = train_prepared(prepared, key, task, deadline, pooled)
         kind = SPARSE_KIND if is_sparse(prepared) else prepared.grid.frequency.kind
         yield kind, trained
 

@@ -25,10 +25,13 @@ from many_models.automl.combination import (
 )
 from many_models.automl.group import study_series
 from many_models.automl.intervals import error_factor
+from many_models.automl.pooled import Pooled
 from many_models.automl.prior import CandidatePrior, ErrorShape, KindPrior, Prior
+from many_models.automl.shares import FEWEST as FEWEST_TO_SHARE
+from many_models.automl.shares import Shown, pooled_shares
 from many_models.automl.task import TrainTask
 from many_models.bundle.container import pack, unpack
-from many_models.panel.series import Floats
+from many_models.panel.series import Bools, Floats
 
 LEVELS = (
     0.005, 0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5,
@@ -69,6 +72,10 @@ class Study:
         Whether squares of the errors are averaged over folds.
     usual
         For each candidate, the one that it differs from in its pipeline alone; empty: none.
+    pooled
+        The candidates that its group fitted.
+    cutoffs : [F]
+        The lengths of the training parts.
     """
 
     kind: str
@@ -80,13 +87,20 @@ class Study:
     scales: Floats
     squared: bool = False
     usual: tuple[str, ...] = ()
+    pooled: tuple[str, ...] = ()
+    cutoffs: tuple[int, ...] = ()
 
     def settled(self, pipelines: Mapping[str, Collection[str]]) -> Study:
         """The study without the candidates whose pipeline is not among those kept for their usual one."""
         usual = self.usual or ("",) * len(self.names)
         whose = [u or n for n, u in zip(self.names, usual, strict=True)]
         stays = [n in pipelines.get(w, (n,)) for n, w in zip(self.names, whose, strict=True)]
-        kept = np.flatnonzero(stays)
+        return self.only([name for name, there in zip(self.names, stays, strict=True) if there])
+
+    def only(self, names: Collection[str]) -> Study:
+        """The study of these candidates alone."""
+        kept = np.flatnonzero([name in names for name in self.names])
+        usual = self.usual or ("",) * len(self.names)
         return replace(
             self,
             names=tuple(self.names[i] for i in kept),
@@ -94,6 +108,7 @@ class Study:
             mean=self.mean[kept],
             median=self.median[kept],
             usual=tuple(usual[i] for i in kept),
+            pooled=tuple(name for name in self.pooled if name in names),
         )
 
 
@@ -105,11 +120,15 @@ class GroupStudy:
     seconds: float
 
 
-def study_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
-    """The studies of a group's series as bytes, for `read_study`."""
+def study_group(frame: pd.DataFrame, task: TrainTask, attachment: bytes | None = None) -> bytes:
+    """The studies of a group's series as bytes, for `read_study`.
+
+    `attachment` is what the stage `pool` says of the one series in `frame`.
+    """
     started = time.process_time()
     found = []
-    for kind, trained in study_series(frame, task):
+    pooled = () if attachment is None else Pooled.from_bytes(attachment).trials
+    for kind, trained in study_series(frame, task, pooled):
         if trained.folds is None or trained.scores is None or not trained.folds.cutoffs:
             continue
         kept = [i for i, t in enumerate(trained.trials) if not t.failed.all()]
@@ -124,7 +143,9 @@ def study_group(frame: pd.DataFrame, task: TrainTask) -> bytes:
                 "actual": trained.folds.actual,
                 "scales": trained.folds.scale,
                 "squared": trained.scores.squared,
+                "cutoffs": list(trained.folds.cutoffs),
                 "usual": [t.candidate.usual for t in trials],
+                "pooled": [t.candidate.name for t in trials if t.pooled],
             }
         )
     return pack({"studies": found, "seconds": time.process_time() - started})
@@ -138,9 +159,9 @@ def no_study(frame: pd.DataFrame, task: TrainTask, trouble: Any) -> bytes:
 def read_study(payload: bytes) -> GroupStudy:
     """What the bytes hold that `study_group` gave."""
     state = unpack(payload)
+    lists = ("names", "usual", "pooled", "cutoffs")
     studies = (
-        Study(**{**found, "names": tuple(found["names"]), "usual": tuple(found["usual"])})
-        for found in state["studies"]
+        Study(**{**found, **{name: tuple(found[name]) for name in lists}}) for found in state["studies"]
     )
     return GroupStudy(tuple(studies), float(state["seconds"]))
 
@@ -159,6 +180,35 @@ def learned(studies: Sequence[Study], before: Prior) -> Prior:
     if not taught:
         return before
     return Prior(kinds, f"{before.origin}; a pilot of {', '.join(taught)}")
+
+
+def with_learned_shares(studies: Sequence[Study], before: Prior) -> Prior:
+    """The prior with the shares of pooled candidates that the studies taught for their kinds of frequency."""
+    kinds = dict(before.kinds)
+    for kind in sorted({s.kind for s in studies}):
+        known = before.kind(kind)
+        part = [s for s in studies if s.kind == kind and s.pooled and len(s.pooled) < len(s.names)]
+        if len(part) >= FEWEST_TO_SHARE:
+            kinds[kind] = replace(known, shares=pooled_shares([_shown(s, known) for s in part]))
+    return replace(before, kinds=kinds)
+
+
+def _shown(study: Study, prior: KindPrior) -> Shown:
+    """The combination of the series' own candidates and the pooled ones on each fold.
+
+    Folds overlap. Weights from the others would know half of what is forecast, and the combination would
+    look better than it is: here they come of folds that had ended before the fold began, or of the prior.
+    """
+    own = study.only([name for name in study.names if name not in study.pooled])
+    judged = own.mean if own.squared else own.median
+    combination = np.empty_like(study.actual)
+    cutoffs, horizon = np.array(study.cutoffs), study.actual.shape[1]
+    for f, cutoff in enumerate(cutoffs):
+        weights = _weights(own, cutoffs <= cutoff - horizon, prior.candidates)
+        combination[f] = combined(judged[:, f], weights)
+    whole = study.mean if study.squared else study.median
+    pooled = {name: whole[study.names.index(name)] for name in study.pooled}
+    return Shown(combination, pooled, study.actual, float(study.scales.mean()), study.squared)
 
 
 def learned_alone(studies: Sequence[Study]) -> KindPrior:
@@ -293,14 +343,17 @@ def _held_out(study: Study, priors: Mapping[str, CandidatePrior]) -> tuple[Float
     """Median and mean [F, H] of the combination on each fold, with weights from the others."""
     median, mean = np.empty_like(study.actual), np.empty_like(study.actual)
     for f in range(len(study.actual)):
-        rest = np.delete(study.errors, f, axis=1)
-        values = int(np.isfinite(np.delete(study.actual, f, axis=0)).sum())
-        weights = without_negligible(
-            candidate_weights(rest, study.names, priors, values, squared=study.squared)
-        )
+        weights = _weights(study, np.arange(len(study.actual)) != f, priors)
         median[f] = combined(study.median[:, f], weights)
         mean[f] = combined(study.mean[:, f], weights)
     return median, mean
+
+
+def _weights(study: Study, kept: Bools, priors: Mapping[str, CandidatePrior]) -> Floats:
+    """The weights [K] that the folds in `kept` [F] give."""
+    values = int(np.isfinite(study.actual[kept]).sum())
+    errors = study.errors[:, kept]
+    return without_negligible(candidate_weights(errors, study.names, priors, values, squared=study.squared))
 
 
 def _row_means(values: Floats) -> Floats:

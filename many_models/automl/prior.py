@@ -122,11 +122,15 @@ class KindPrior:
     pipelines
         Of regressions that differ in scaling and reduction alone, those that a pilot kept, by the name of
         the usual one.
+    shares
+        What of every forecast belongs to these pooled candidates, the others having none; None where
+        nobody knows, and they are weighed as any candidate. See `automl.shares`.
     """
 
     shape: ErrorShape
     candidates: Mapping[str, CandidatePrior] = field(default_factory=dict)
     pipelines: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    shares: Mapping[str, float] | None = None
 
     def with_pipelines(self, candidates: Sequence[Candidate]) -> KindPrior:
         """The same, where an unknown pipeline of a known regression is believed to do as the usual one."""
@@ -171,6 +175,7 @@ class Prior:
                         for label, c in sorted(kind.candidates.items())
                     },
                     "pipelines": {usual: list(kept) for usual, kept in sorted(kind.pipelines.items())},
+                    "shares": None if kind.shares is None else dict(sorted(kind.shares.items())),
                 }
                 for name, kind in sorted(self.kinds.items())
             },
@@ -192,6 +197,7 @@ class Prior:
                 ),
                 {label: CandidatePrior(*values) for label, values in entry["candidates"].items()},
                 {usual: tuple(kept) for usual, kept in entry.get("pipelines", {}).items()},
+                None if (shares := entry.get("shares")) is None else dict(shares),
             )
         return cls(kinds, str(tree["origin"]))
 

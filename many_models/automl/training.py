@@ -176,9 +176,12 @@ def train_short(
         names = [one.candidate.name for one, there in zip(usable, places, strict=True) if there]
         if names:
             nothing = np.empty((len(names), 0))
-            found[places] = without_negligible(
-                candidate_weights(nothing, names, prior.candidates, 0, plan.combine)
-            )
+            given = np.array([(prior.shares or {}).get(name, 0.0) for name in names])
+            if plan.combine != "auto" or not given.any():
+                given = without_negligible(
+                    candidate_weights(nothing, names, prior.candidates, 0, plan.combine)
+                )
+            found[places] = given / given.sum()
         return found
 
     main = weights(np.ones(len(usable), dtype=bool))

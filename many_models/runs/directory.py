@@ -71,9 +71,11 @@ class RunDirectory:
         return directory
 
     def lay_out(
-        self, spec: ForecastSpec, layout: Layout, prior: Prior, plan: Plan, groups: pd.DataFrame
+        self, spec: ForecastSpec, layout: Layout, prior: Prior | None, plan: Plan, groups: pd.DataFrame
     ) -> None:
         """Empty tables of the right schema in every folder, and what the run goes by.
+
+        Where the prior is not known yet, `note_prior` writes it later.
 
         Raises
         ------
@@ -85,10 +87,29 @@ class RunDirectory:
                 (self.path / folder).mkdir()
                 self._write_table(folder, schema.empty_table(), "part-000000")
             self._write_text(LAYOUT, json.dumps(layout.to_dict(), ensure_ascii=False, indent=1))
-            self._write_text(PRIOR, json.dumps(prior.to_dict()))
+            if prior is not None:
+                self._write_text(PRIOR, json.dumps(prior.to_dict()))
             self.journal.lay_out(plan, groups)
         except OSError as trouble:
             raise _unwritable(self.path, trouble) from trouble
+
+    def note_prior(self, prior: Prior) -> None:
+        """Writes down what the run knows across series.
+
+        Raises
+        ------
+        StorageError
+            When it cannot be written.
+        """
+        try:
+            self._write_text(PRIOR, json.dumps(prior.to_dict()))
+        except OSError as trouble:
+            raise _unwritable(self.path, trouble) from trouble
+
+    @property
+    def has_prior(self) -> bool:
+        """Whether it is known yet what the run knows across series."""
+        return (self.path / PRIOR).is_file()
 
     @property
     def journal(self) -> Journal:

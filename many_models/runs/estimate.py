@@ -70,7 +70,7 @@ def estimate(
                 groups = opened.panel.groups
                 sample = pilot_groups(groups, opened.groups, PILOT_GROUPS, spec.seed)
                 task = train_task(opened, spec, shipped_prior(), cutoff)
-                _, studies = run_pilot(opened.panel, task, sample, progress or silent())
+                studies = run_pilot(opened.panel, task, sample, progress or silent())
             finally:
                 opened.panel.close()
     finally:

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from hashlib import blake2b
 
 import pandas as pd
 
-from many_models.automl.pilot import GroupStudy, learned, no_study, read_study, study_group
+from many_models.automl.pilot import (
+    GroupStudy,
+    Study,
+    learned,
+    no_study,
+    read_study,
+    study_group,
+    with_learned_shares,
+)
 from many_models.automl.prior import Prior
+from many_models.automl.shares import FEWEST
 from many_models.automl.task import TrainTask
 from many_models.engines.base import GroupJob, Panel, Tell, nobody
 from many_models.runs.progress import Progress
@@ -21,6 +30,10 @@ MANY_GROUPS = 400
 """From so many on a pilot costs less than a tenth of the run, and `auto` has one."""
 
 
+POOLED_SERIES, POOLED_PART = 150, 2
+"""Where groups learn together, so many series teach what share is theirs, at most one of so many."""
+
+
 def pilot_size(setting: int | str, groups: int) -> int:
     """How many of a run's groups its pilot takes; 0 = there is none."""
     if setting == "off":
@@ -28,6 +41,14 @@ def pilot_size(setting: int | str, groups: int) -> int:
     if setting == "auto":
         return PILOT_GROUPS if groups >= MANY_GROUPS else 0
     return min(int(setting), groups)
+
+
+def shares_size(setting: int | str, series: int) -> int:
+    """How many series of a run whose groups learn together teach what share is their groups'."""
+    if setting == "auto":
+        size = min(POOLED_SERIES, series // POOLED_PART)
+        return size if size >= FEWEST else 0
+    return pilot_size(setting, series)
 
 
 def pilot_groups(groups: pd.DataFrame, chosen: list[int], count: int, seed: int) -> list[int]:
@@ -48,18 +69,25 @@ def run_pilot(
     progress: Progress,
     look: Callable[[], None] = lambda: None,
     tell: Tell = nobody,
-) -> tuple[Prior, dict[int, GroupStudy]]:
-    """The prior of the task, blended with what these groups teach, and what each of them taught.
+    attached: Mapping[int, bytes] | None = None,
+) -> dict[int, GroupStudy]:
+    """What each of these groups teaches, in their order.
 
-    `look` is called every few seconds, and ends the pilot by raising; `tell` hears what the engine does.
+    `look` is called every few seconds, and ends the pilot by raising; `tell` hears what the engine does;
+    `attached` is what the stage `pool` says of each series.
     """
     job = GroupJob(study_group, no_study, no_study, replace(task, run_id="pilot"), task.seconds)
     found: dict[int, GroupStudy] = {}
     with progress.bar("pilot", len(groups)) as step:
-        for batch in panel.map(job, groups, tell=tell):
+        for batch in panel.map(job, groups, attached, tell):
             found.update((answer.group, read_study(answer.payload)) for answer in batch)
             step(len(found))
             look()
     # In the order of the groups, so that sums do not depend on which came back first.
-    ordered = {group: found[group] for group in sorted(found)}
-    return learned([s for study in ordered.values() for s in study.studies], task.prior), ordered
+    return {group: found[group] for group in sorted(found)}
+
+
+def taught(prior: Prior, studies: Mapping[int, GroupStudy], shares_alone: bool = False) -> Prior:
+    """The prior, blended with what a pilot taught, or with the shares of groups alone."""
+    found: list[Study] = [one for study in studies.values() for one in study.studies]
+    return with_learned_shares(found, prior if shares_alone else learned(found, prior))

@@ -41,7 +41,7 @@ from many_models.runs.events import event_findings, events_of
 from many_models.runs.fingerprints import cancelling_job, marking_job, training_job
 from many_models.runs.inheritance import based_on, inherited_tables, select
 from many_models.runs.journal import Beginning, Done, Plan, sole_writer
-from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot
+from many_models.runs.pilot import pilot_groups, pilot_size, run_pilot, shares_size, taught
 from many_models.runs.pool_shares import pooling_jobs
 from many_models.runs.pooling import Attached, Pools, members_of, pools_of, run_pools
 from many_models.runs.progress import Progress, silent
@@ -290,22 +290,18 @@ def _carry_on(
             done = journal.done()
             refuse_changed(opened, directory, done)
             plan = journal.plan()
-            task = replace(
-                task, prior=directory.prior(), panel_frequency=plan.frequency, panel_end=plan.panel_end
-            )
+            task = replace(task, panel_frequency=plan.frequency, panel_end=plan.panel_end)
+            if directory.has_prior:
+                task = replace(task, prior=directory.prior())
         else:
             done = Done({})
-            size = 0 if given is not None else pilot_size(spec.validation.pilot, len(opened.groups))
-            if size:
-                sample = pilot_groups(opened.panel.groups, opened.groups, size, spec.seed)
-                chronicle.note("pilot started", groups=size)
-                prior, _ = run_pilot(
-                    opened.panel, task, sample, progress, directory.stop_if_cancelled, chronicle.tell
-                )
-                task = replace(task, prior=prior)
+            if given is None and opened.pools is None:
+                task = _piloted(task, opened, opened.groups, directory, progress, chronicle)
             plan = Plan(opened.frequency, task.panel_end)
             groups = opened.panel.groups.iloc[opened.groups]
-            directory.lay_out(spec, trimmed(opened.layout), task.prior, plan, groups)
+            # Where groups learn together, the pilot is shown what they learned: it comes after them.
+            prior = None if opened.pools is not None else task.prior
+            directory.lay_out(spec, trimmed(opened.layout), prior, plan, groups)
         goes_on = bool(journal.times_resumed() or done.batch)
         if base is not None and not done.batch:
             _inherit(opened, task, directory, beginning, base, data, progress, started)
@@ -329,6 +325,11 @@ def _carry_on(
                 chronicle.tell,
             )
             done = replace(done, batch=batch)
+            if not directory.has_prior:
+                if given is None:
+                    waiting = sorted(set(opened.groups) - done.marks.keys())
+                    task = _piloted(task, opened, waiting, directory, progress, chronicle)
+                directory.note_prior(task.prior)
         refitted = _run_groups(opened, task, directory, done, tally, progress, began, chronicle)
     finally:
         opened.panel.close()
@@ -340,6 +341,30 @@ def _carry_on(
         summary["resumed"] = {"times": journal.times_resumed(), "kept": kept, "refitted": refitted}
     directory.write_summary(summary)
     chronicle.note("run done", series=tally.series, outcomes=summary["outcomes"], seconds=summary["seconds"])
+
+
+def _piloted(
+    task: TrainTask,
+    opened: Opened,
+    groups: list[int],
+    directory: RunDirectory,
+    progress: Progress,
+    chronicle: Chronicle,
+) -> TrainTask:
+    """The task with the prior that a pilot of these groups taught; as it is where there is no pilot."""
+    setting, seed = task.spec.validation.pilot, task.spec.seed
+    usual = size = pilot_size(setting, len(groups))
+    attached = None
+    if opened.pools is not None:
+        size = max(usual, shares_size(setting, len(groups)))
+        attached = Attached(opened.panel, task.layout, directory.journal.pooled())
+    if not size:
+        return task
+    sample = pilot_groups(opened.panel.groups, groups, size, seed)
+    chronicle.note("pilot started", groups=size)
+    look = directory.stop_if_cancelled
+    studies = run_pilot(opened.panel, task, sample, progress, look, chronicle.tell, attached)
+    return replace(task, prior=taught(task.prior, studies, shares_alone=not usual))
 
 
 def _opening(opened: Opened, beginning: Beginning) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -81,6 +83,31 @@ def test_nothing_hidden_of_any_series_has_a_say_in_a_choice_or_a_first_forecast(
         pd.testing.assert_frame_equal(one[columns], two[columns], check_exact=True)
         one, two = (each.leaderboard(shop=shop)[board] for each in (run, again))
         pd.testing.assert_frame_equal(one, two, check_exact=True)
+
+
+def test_the_pilot_of_a_test_sees_nothing_hidden(tmp_path):
+    """The share of the group, and with it every choice, is what it was before the hidden steps."""
+    rng = np.random.default_rng(2)
+    weeks = pd.date_range("2022-01-03", periods=40, freq="W-MON")
+    shops = [f"s{i:02d}" for i in range(24)]
+    z = np.zeros((len(shops), len(weeks)))
+    for t in range(1, len(weeks)):
+        z[:, t] = 0.6 * z[:, t - 1] + rng.normal(0, 1, len(shops))
+    frame = pd.DataFrame(
+        {"shop": np.repeat(shops, 40), "week": np.tile(weeks, 24), "sold": 50 + 4 * z.ravel(), "price": 1.0}
+    )
+    young = pd.DataFrame({"shop": "young", "week": weeks[-12:], "sold": 30.0 + np.arange(12), "price": 1.0})
+    other = frame.copy()
+    last = other["week"].isin(weeks[-HIDDEN:])
+    other.loc[last, "sold"] = 200 - 2 * other.loc[last, "sold"]
+    spec = spec_of(**{"learners.allow": ["naive", "elastic_net"], "validation.pilot": 25})
+    runs = [
+        train(pd.concat([table, end]), spec, run_dir=tmp_path / name)
+        for name, table, end in (("a", frame, young), ("b", other, young.assign(sold=9.0)))
+    ]
+    one, two = (json.loads((run.directory / "prior.json").read_text())["kinds"] for run in runs)
+    assert one["week"]["shares"]
+    assert one == two
 
 
 def test_a_test_says_what_the_models_of_that_day_would_have_said(tmp_path):

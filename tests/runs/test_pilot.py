@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from many_models import ForecastSpec, train
+from many_models import ForecastSpec, resume, train
 from many_models.runs.estimate import estimate, predicted
-from many_models.runs.pilot import MANY_GROUPS, PILOT_GROUPS, pilot_groups, pilot_size
+from many_models.runs.pilot import MANY_GROUPS, PILOT_GROUPS, pilot_groups, pilot_size, shares_size
 
 
 def panel(series=14, length=40):
@@ -71,6 +72,84 @@ def test_what_the_pilot_taught_is_stored_with_the_run_and_repeats(tmp_path):
     without = train(frame, spec_of(**{"validation.pilot": "off"}), run_dir=tmp_path / "c")
     assert "pilot" not in json.loads((without.directory / "prior.json").read_text())["origin"]
     assert not without.forecasts()["q0.9"].equals(runs[0].forecasts()["q0.9"])
+
+
+@pytest.mark.parametrize(
+    ("setting", "series", "size"),
+    [
+        ("off", 10_000, 0),
+        ("auto", 39, 0),
+        ("auto", 40, 20),
+        ("auto", 90, 45),
+        ("auto", 5_000, 150),
+        (30, 25, 25),
+    ],
+)
+def test_enough_series_teach_what_share_is_their_groups(setting, series, size):
+    assert shares_size(setting, series) == size
+
+
+def alike(series=24, length=36):
+    """Shops that swing back to levels of their own, all in the same way: what one shows too rarely."""
+    rng = np.random.default_rng(8)
+    z = np.zeros((series, length))
+    for t in range(1, length):
+        z[:, t] = 0.6 * z[:, t - 1] + rng.normal(0, 1, series)
+    weeks = pd.date_range("2022-01-03", periods=length, freq="W-MON")
+    return pd.DataFrame(
+        {
+            "shop": np.repeat([f"s{i:02d}" for i in range(series)], length),
+            "week": np.tile(weeks, series),
+            "sold": (50 + np.arange(series)[:, None] + 4 * z).ravel(),
+        }
+    )
+
+
+def together(**more):
+    learners = {"learners.allow": ["naive", "average", "drift", "elastic_net"], "validation.pilot": 24}
+    return spec_of(**{"data.group": [], **learners, **more})
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """A run whose one group learns together, and whose pilot says what share that has."""
+    return train(alike(), together(), run_dir=tmp_path_factory.mktemp("shared") / "run")
+
+
+def shares_of(run):
+    return json.loads((run.directory / "prior.json").read_text())["kinds"]["week"]["shares"]
+
+
+def test_every_series_gives_its_group_the_share_that_the_pilot_found(shared, tmp_path):
+    shares = shares_of(shared)
+    assert shares
+    board = pd.read_parquet(shared.directory / "leaderboard")
+    for name, share in shares.items():
+        weights = board.loc[board["candidate"] == name, "weight"]
+        assert len(weights) == 24
+        np.testing.assert_allclose(weights, share)
+    pooled = board["candidate"].str.startswith("pooled_")
+    assert not board.loc[pooled & ~board["candidate"].isin(shares), "weight"].any()
+    sums = board[board["candidate"] != "ensemble"].groupby("shop")["weight"].sum()
+    np.testing.assert_allclose(sums, 1.0)
+    without = train(alike(), together(**{"validation.pilot": "off"}), run_dir=tmp_path / "off")
+    assert shares_of(without) is None
+    assert not without.forecasts()["mean"].equals(shared.forecasts()["mean"])
+
+
+def test_a_run_stopped_before_its_shares_were_known_learns_the_same(shared, tmp_path):
+    half = tmp_path / "half"
+    shutil.copytree(shared.directory, half)
+    for name in ("summary.json", "prior.json"):
+        (half / name).unlink()
+    for part in (half / "results").glob("part-*.parquet"):
+        if len(pd.read_parquet(part)):
+            part.unlink()
+    again = resume(half, data=alike())
+    assert shares_of(again) == shares_of(shared)
+    one, two = (run.forecasts().sort_values(["shop", "week"], ignore_index=True) for run in (again, shared))
+    columns = ["shop", "week", "mean", "q0.1", "q0.5", "q0.9"]
+    pd.testing.assert_frame_equal(one[columns], two[columns], check_exact=True)
 
 
 def test_costs_are_predicted_from_rows():
