@@ -364,7 +364,11 @@ def _piloted(
     chronicle.note("pilot started", groups=size)
     look = directory.stop_if_cancelled
     studies = run_pilot(opened.panel, task, sample, progress, look, chronicle.tell, attached)
-    return replace(task, prior=taught(task.prior, studies, shares_alone=not usual))
+    prior = taught(task.prior, studies, shares_alone=not usual)
+    shares = {name: dict(kind.shares) for name, kind in prior.kinds.items() if kind.shares is not None}
+    if shares:
+        chronicle.note("shares learned", **shares)
+    return replace(task, prior=prior)
 
 
 def _opening(opened: Opened, beginning: Beginning) -> dict[str, Any]:

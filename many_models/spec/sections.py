@@ -239,7 +239,8 @@ class ValidationSpec(Part):
     pilot: Annotated[Auto | Off | int, either(choice("auto", "off"), integer(10, 10_000))] = Field(
         default="auto",
         description="How many groups go first, to teach how far fold errors can be trusted and how errors "
-        "are spread; auto = 40 where there are 400 groups or more; off = none.",
+        "are spread, and what share of a forecast the models of a group have; auto = 40 where there are 400 "
+        "groups or more, and half of the series, 150 at most, where groups learn together; off = none.",
     )
     weights: Annotated[str | None, null_or(COLUMN)] = Field(
         default=None,
