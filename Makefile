@@ -118,7 +118,7 @@ bench: $(STAMP_DEV) ## measure speed, size and accuracy; prints a table
 fuzz: $(STAMP_DEV) ## feed a hundred thousand damaged and hostile files (some ten minutes; a sample: benchmarks/fuzz.py --seconds N)
 	@$(BIN)/python benchmarks/fuzz.py
 
-chaos: $(STAMP_DEV) ## kill drivers, workers and executors at random moments, and say what became of the runs
+chaos: $(STAMP_DEV) ## kill drivers, workers, executors and registries at random moments, and say what became of the runs
 	@$(BIN)/python benchmarks/chaos.py
 
 format: $(STAMP_DEV) ## bring the code into its format

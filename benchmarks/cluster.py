@@ -8,12 +8,15 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from processes import CHILD, children, command, descendants, is_running, parent
 
 DEPLOY = "org.apache.spark.deploy"
 START_SECONDS = 120
 EXECUTOR, DAEMON = "CoarseGrainedExecutorBackend", "pyspark.daemon"
+LOOKS = 3
 
 
 @dataclass
@@ -24,59 +27,81 @@ class Cluster:
     ----------
     master
         Its address, `spark://127.0.0.1:PORT`.
+    processes
+        The master's, and those of the workers.
     """
 
     master: str
-    processes: list[subprocess.Popen[bytes]]
+    folder: Path
+    environment: dict[str, str]
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
-    def executors(self) -> list[int]:
-        """The process ids of the executors that live now."""
-        return [pid for pid in self._descendants() if EXECUTOR in _command(pid)]
+    def start(self, what: str, *arguments: str) -> None:
+        """Starts a `Master` or `Worker` on loopback."""
+        import pyspark
 
-    def python_workers(self) -> list[int]:
-        """The process ids of the executors' Python workers: what Spark's daemon has forked."""
-        daemons = [pid for pid in self._descendants() if DAEMON in _command(pid)]
-        return [pid for pid in daemons if _parent(pid) in daemons]
+        spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
+        command = [spark_class, f"{DEPLOY}.{what.lower()}.{what}", "--host", "127.0.0.1", "--webui-port", "0"]
+        with (self.folder / f"{what}-{time.monotonic_ns()}.log").open("wb") as log:
+            self.processes.append(
+                subprocess.Popen(
+                    [*command, *arguments], env=self.environment, cwd=self.folder, stdout=log, stderr=log
+                )
+            )
+
+    def start_worker(self) -> None:
+        """Starts a worker of one core."""
+        self.start("Worker", "--cores", "1", "--memory", "1g", self.master)
+
+    def at_work(self) -> list[int]:
+        """The process ids of the executors' Python workers in whose guarded child a group is fitted now."""
+        return [pid for pid in self._python_workers() if any(map(_runs, children(pid)))]
+
+    def executor_of(self, python_worker: int) -> int:
+        """The executor of a Python worker."""
+        pid = python_worker
+        while EXECUTOR not in command(pid):
+            pid = parent(pid)
+        return pid
+
+    def worker_of(self, python_worker: int) -> int:
+        """The worker of the cluster that started the executor of a Python worker."""
+        return parent(self.executor_of(python_worker))
+
+    def replace(self, pid: int) -> None:
+        """Starts a worker in place of one that was killed."""
+        gone = next(process for process in self.processes if process.pid == pid)
+        gone.wait()
+        self.processes.remove(gone)
+        self.start_worker()
+
+    def _python_workers(self) -> list[int]:
+        """What Spark's daemon has forked."""
+        daemons = [pid for pid in self._descendants() if DAEMON in command(pid)]
+        return [pid for pid in daemons if parent(pid) in daemons]
 
     def _descendants(self) -> list[int]:
-        found, waiting = [], [process.pid for process in self.processes]
-        while waiting:
-            children = _children(waiting.pop())
-            found += children
-            waiting += children
-        return found
+        return [pid for process in self.processes for pid in descendants(process.pid)]
 
 
 @contextlib.contextmanager
 def cluster(folder: Path, workers: int = 2, **variables: str) -> Iterator[Cluster]:
     """A master with so many workers of one core each, with these variables set; all of it ends here."""
-    import pyspark
-
-    spark_class = str(Path(pyspark.__file__).parent / "bin" / "spark-class")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    found = Cluster(f"spark://127.0.0.1:{port}", [])
     environment = {
         **os.environ,
         "SPARK_LOCAL_IP": "127.0.0.1",
         "SPARK_WORKER_DIR": str(folder / "work"),
         **variables,
     }
-
-    def start(*arguments: str) -> None:
-        with (folder / f"{len(found.processes)}.log").open("wb") as log:
-            command = [spark_class, *arguments]
-            found.processes.append(
-                subprocess.Popen(command, env=environment, cwd=folder, stdout=log, stderr=log)
-            )
-
+    found = Cluster(f"spark://127.0.0.1:{port}", folder, environment)
     try:
-        ports = ["--host", "127.0.0.1", "--webui-port", "0"]
-        start(f"{DEPLOY}.master.Master", *ports, "--port", str(port))
+        found.start("Master", "--port", str(port))
         _wait_for(port)
         for _ in range(workers):
-            start(f"{DEPLOY}.worker.Worker", *ports, "--cores", "1", "--memory", "1g", found.master)
+            found.start_worker()
         yield found
     finally:
         for process in reversed(found.processes):
@@ -98,24 +123,13 @@ def _wait_for(port: int) -> None:
     raise TimeoutError("the master of the cluster did not start")
 
 
-def _children(pid: int) -> list[int]:
-    """What all threads of a process have started, and still lives."""
-    found: list[int] = []
-    with contextlib.suppress(OSError):
-        for thread in Path(f"/proc/{pid}/task").iterdir():
-            found += map(int, (thread / "children").read_text().split())
-    return found
-
-
-def _command(pid: int) -> str:
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-    except OSError:
-        return ""
-
-
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
+def _runs(pid: int) -> bool:
+    """Whether a process is a guarded child that computes: it has or wants a core at every look."""
+    if CHILD not in command(pid):
+        return False
+    for look in range(LOOKS):
+        if look:
+            time.sleep(0.004)
+        if not is_running(pid):
+            return False
+    return True

@@ -32,30 +32,65 @@ from many_models.runs.promotion import rollback
 START_SECONDS = 120
 
 
+class Server:
+    """An `mlflow server` of one worker on loopback, which can be killed and started again where it was.
+
+    Attributes
+    ----------
+    uri
+        Its address, the same after every start.
+    artifacts, database
+        Where it keeps what it was given.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self._folder = folder
+        self._process: subprocess.Popen[bytes] | None = None
+        self.uri = f"http://127.0.0.1:{self._port}"
+        self.artifacts, self.database = folder / "artifacts", folder / "server.db"
+
+    def start(self) -> None:
+        """Starts it, and waits until it answers."""
+        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self._port)]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.database}"]
+        command += ["--artifacts-destination", str(self.artifacts)]
+        # Its queue of jobs is four processes more, and nothing here asks for a job.
+        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
+        log = self._folder / "server.log"
+        with log.open("ab") as sink:
+            self._process = subprocess.Popen(
+                command, cwd=self._folder, env={**os.environ, **settings}, stdout=sink, stderr=sink,
+                start_new_session=True,
+            )  # fmt: skip
+        until = time.monotonic() + START_SECONDS
+        while not _answers(self._port):
+            if self._process.poll() is not None or time.monotonic() > until:
+                raise SystemExit(log.read_text()[-2000:])
+            time.sleep(0.2)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Ends it and all that it started."""
+        if self._process is not None:
+            os.killpg(self._process.pid, how)
+            self._process.wait()
+        self._process = None
+
+
 @contextmanager
 def store(kind: str, folder: Path) -> Iterator[tuple[str, Path]]:
     """The URI of a fresh registry, and where its artifacts lie."""
     if kind == "local":
         yield f"sqlite:///{folder}/local.db", folder
         return
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port)]
-    command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{folder / 'server.db'}"]
-    command += ["--artifacts-destination", str(folder / "artifacts")]
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+    server = Server(folder)
     try:
-        until = time.monotonic() + START_SECONDS
-        while not _answers(port):
-            if server.poll() is not None or time.monotonic() > until:
-                raise SystemExit((folder / "server.log").read_text()[-2000:])
-            time.sleep(0.2)
-        yield f"http://127.0.0.1:{port}", folder / "artifacts"
+        server.start()
+        yield server.uri, server.artifacts
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
-        server.wait()
+        server.stop()
 
 
 def _answers(port: int) -> bool:

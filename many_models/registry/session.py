@@ -28,6 +28,8 @@ _IMPATIENT = {
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
     "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
 }
+# MLflow would try for four minutes; a server that is started again is back within one.
+_PATIENT = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5"}
 # What the HTTP library says below three layers of its own class names.
 _CAUSE = re.compile(r"Caused by \w+\([\"'][^\"]*?\): (.*?)[\"']\)")
 _MAX_REASON = 500
@@ -47,9 +49,10 @@ def quiet(tracking_uri: str, impatient: bool = False) -> Iterator[None]:
     tracking_uri
         A SQLite store that is made meanwhile keeps its artifacts beside its database.
     impatient
-        Whether HTTP requests give up after seconds instead of minutes.
+        Whether HTTP requests give up after seconds; else after a minute, or as the environment says.
     """
-    settings = {**_QUIET, **(_IMPATIENT if impatient else {})}
+    patience = {name: value for name, value in _PATIENT.items() if name not in os.environ}
+    settings = {**_QUIET, **(_IMPATIENT if impatient else patience)}
     root = artifact_root(tracking_uri)
     if root is not None:
         # Read by MLflow 3 for its own "Default" experiment, which would name the current folder.

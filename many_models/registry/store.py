@@ -555,6 +555,7 @@ def _shortened(text: str) -> str:
 
 def _mark_failed(client: Any, run_id: str) -> None:
     try:
-        client.set_terminated(run_id, "FAILED")
+        with quiet(client.tracking_uri, impatient=True):  # it waited for the registry before
+            client.set_terminated(run_id, "FAILED")
     except Exception:  # The first error is the one to tell; the run may be out of reach.
         return

@@ -311,6 +311,32 @@ def test_a_run_that_could_not_be_registered_is_marked_failed(local_uri, tmp_path
         registry.versions("half")
 
 
+def test_a_registry_that_is_gone_is_waited_for_once(local_uri, tmp_path, monkeypatch):
+    from mlflow import MlflowClient
+
+    tries = []
+    told = MlflowClient.set_terminated
+
+    def gone(client, run_id, status=None):
+        tries.append((status, os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]))
+        told(client, run_id, status)
+
+    def filled(*arguments):
+        tries.append(("filled", os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"]))
+        raise OSError("the registry is gone")
+
+    monkeypatch.setattr(MlflowClient, "set_terminated", gone)
+    monkeypatch.setattr(Registry, "_fill", filled)
+    monkeypatch.delenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", raising=False)
+    with pytest.raises(RegistryError, match="registering gone"):
+        Registry(local_uri).register("gone", tmp_path, FLAVOR)
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "9")
+    with pytest.raises(RegistryError, match="registering gone"):
+        Registry(local_uri).register("gone", tmp_path, FLAVOR)
+    assert tries == [("filled", "5"), ("FAILED", "1"), ("filled", "9"), ("FAILED", "1")]
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "9"
+
+
 @pytest.mark.parametrize("name", ["", " ", "a/b", "a:b", ".."])
 def test_a_name_that_is_not_allowed_is_refused(registry, bundle, name):
     with pytest.raises(InputError, match=r"registry\.name"):
