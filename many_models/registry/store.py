@@ -419,24 +419,24 @@ class Registry:
                 model = self._stored(self._source(client, found))
         return model.below(data_path(model("MLmodel"), uri))
 
-    def artifacts(self, version: Version) -> StoredFiles:
-        """The artifacts of the run that made a version, fetched one by one when they are needed.
+    def artifacts(self, uri: str, run_id: str | None) -> StoredFiles:
+        """The artifacts of the run that made what a URI names, fetched one by one when they are needed.
 
         Raises
         ------
         LookupFailed
-            When the version has no run, or it is gone.
+            When it has no run, or that is gone.
         RegistryError
             When the registry does not answer.
         """
-        with self._calling(f"looking up the run of {version.uri}") as client:
+        with self._calling(f"looking up the run of {uri}") as client:
             try:
-                run = client.get_run(version.run_id or "")
+                run = client.get_run(run_id or "")
             except Exception as error:
-                if version.run_id and not is_missing(error):
+                if run_id and not is_missing(error):
                     raise
                 raise LookupFailed(
-                    Problem(version.uri, "a version without its run", "a version that many-models registered")
+                    Problem(uri, "a version without its run", "a version that many-models registered")
                 ) from None
             return self._stored(str(run.info.artifact_uri))
 

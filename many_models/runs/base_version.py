@@ -33,6 +33,9 @@ KEPT_FOLDERS = tuple(name for name in FOLDERS if name not in ("models", "lineage
 
 _ROWS_AT_ONCE = 65_536
 
+REGISTERED = ("models:/", "runs:/")
+"""Begin the URIs of what lies in a registry."""
+
 
 class Base:
     """A finished run or a registered version. Made by `open_base`.
@@ -40,7 +43,7 @@ class Base:
     Attributes
     ----------
     uri
-        `models:/NAME/VERSION`, or the run directory.
+        `models:/NAME/VERSION`, `runs:/ID`, or the run directory.
     models
         Its models.
     manifest
@@ -139,14 +142,21 @@ def open_base(uri: str | Path, tracking_uri: str | None = None) -> Base:
         When the registry does not answer.
     """
     text = str(uri)
-    if text.startswith("models:/"):
+    if text.startswith(REGISTERED):
         from many_models.runs.registration import registry
 
         source = registry(tracking_uri)
-        version = source.version(text)
-        bundle = Bundle.open(source.files(version.uri))
-        models = models_of_bundle(bundle, {"name": version.name, "version": version.version})
-        return Base(version.uri, models, source.artifacts(version), bundle.manifest)
+        run_id: str | None
+        if text.startswith("runs:/"):
+            run_id = text.removeprefix("runs:/").partition("/")[0]
+            lineage: dict[str, Any] = {"mlflow_run_id": run_id}
+        else:
+            version = source.version(text)
+            text, run_id = version.uri, version.run_id
+            lineage = {"name": version.name, "version": version.version}
+        bundle = Bundle.open(source.files(text))
+        models = models_of_bundle(bundle, lineage)
+        return Base(text, models, source.artifacts(text, run_id), bundle.manifest)
     directory = RunDirectory.open(text)
     return Base(text, open_models(text), directory, manifest_of(directory))
 

@@ -32,7 +32,7 @@ from many_models.panel.fingerprint import (
 )
 from many_models.panel.grid import Frequency, Grid
 from many_models.panel.layout import Layout
-from many_models.runs.base_version import Base, as_schema, inherited, open_base, rows_of_keys
+from many_models.runs.base_version import REGISTERED, Base, as_schema, inherited, open_base, rows_of_keys
 from many_models.runs.drift import drifted
 from many_models.runs.progress import Progress
 
@@ -94,7 +94,7 @@ def based_on(
         )
     text = str(base)
     # whoever continues may stand elsewhere, and an alias may have moved by then
-    return words, open_base(text if text.startswith("models:/") else Path(text).absolute(), tracking_uri)
+    return words, open_base(text if text.startswith(REGISTERED) else Path(text).absolute(), tracking_uri)
 
 
 @dataclass(frozen=True)

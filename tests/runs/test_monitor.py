@@ -108,6 +108,21 @@ def test_what_was_found_is_in_the_run_of_the_version(run, newer, found, tmp_path
     assert len(client_of(uri).list_artifacts(version.run_id, "monitor")) == 1
 
 
+def test_the_models_of_an_mlflow_run_are_monitored_and_taken_over_by_its_id(
+    run, newer, found, tmp_path, empty_store
+):
+    uri = empty_store(tmp_path)
+    name = f"runs:/{run.register('shops', tracking_uri=uri).run_id}/model"
+    again = monitor(name, newer, out=tmp_path / "monitor", tracking_uri=uri)
+    assert again.summary["model"] == name
+    pd.testing.assert_frame_equal(again.series(), found.series())
+    spec = SPEC.replace({"registry.tracking_uri": uri})
+    other = train(newer, spec, run_dir=tmp_path / "run", only=["drifted"], base=name)
+    assert other.summary["only"]["base"] == name
+    assert set(other.lineage()["inherited_from"].dropna()) == {name}
+    assert other.lineage()["inherited_from"].isna().sum() == 1
+
+
 def client_of(uri):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
