@@ -15,6 +15,9 @@ from many_models.engines.kept import kept_children
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
+# The JVMs of these tests live for seconds, half of which a second compiler would take: the first is enough.
+os.environ.setdefault("JAVA_TOOL_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+
 LONGEST = (
     "engines/test_engines.py",
     "runs/test_groups_spark.py",
