@@ -24,6 +24,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from harness import Target
+from processes import descendants, is_running, peak_megabytes
 
 from many_models import ForecastSpec, train
 from many_models.automl.pooled import Pooled
@@ -86,40 +87,13 @@ class Watch(Progress):
 
     def _watch(self, stage: str, over: threading.Event) -> None:
         while not over.wait(LOOK_SECONDS):
-            states, peaks = children()
-            self.busy[stage].append(min(states.count("R"), self.workers) / self.workers)
-            self.peak[stage] = max(self.peak[stage], *peaks, 0.0)
+            found = descendants(os.getpid())
+            self.busy[stage].append(min(sum(map(is_running, found)), self.workers) / self.workers)
+            self.peak[stage] = max(self.peak[stage], *(peak_megabytes(pid) / 1024 for pid in found), 0.0)
 
     def share(self, stages: tuple[str, ...]) -> float:
         """The mean share of the workers that were busy in these stages."""
         return float(np.mean([one for stage in stages for one in self.busy[stage]]))
-
-
-def children() -> tuple[list[str], list[float]]:
-    """The states of this process's descendants, and the most memory each of them has held [GiB]."""
-    parents: dict[int, int] = {}
-    state: dict[int, str] = {}
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            after = (folder / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        state[int(folder.name)], parents[int(folder.name)] = after[0], int(after[1])
-    own, found = os.getpid(), []
-    for process in parents:
-        above = process
-        while above in parents and above != own:
-            above = parents[above]
-        if above == own and process != own:
-            found.append(process)
-    peaks = []
-    for process in found:
-        try:
-            lines = Path(f"/proc/{process}/status").read_text().splitlines()
-        except OSError:
-            continue
-        peaks += [int(line.split()[1]) / 2**20 for line in lines if line.startswith("VmHWM")]
-    return [state[process] for process in found], peaks
 
 
 def pool(frame: pd.DataFrame, spec: ForecastSpec, folder: Path, watch: Watch) -> str:
